@@ -1,0 +1,47 @@
+# weft's verbs: the same here and in CI. Each one installs what it needs (xtask/setup.sh) and asks nothing.
+# Logic longer than a line is Rust, in xtask/.
+
+SETUP := xtask/setup.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test e2e e2e-kernel bench fuzz fmt lint docs nightly clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\n  DEMO="--nodes 5 --keep" make demo and CASES=overlay make e2e pass arguments on.\n'
+
+demo: build ## three nodes with a real Open vSwitch each, pods from YAML, who reaches whom; leaves target/release/weft
+	@$(SETUP) fabric -- xtask/as-root.sh target/release/weft demo $(DEMO)
+
+build: ## the weft program, into target/release/weft
+	@$(SETUP) build -- cargo build --release --locked --package weft-cli --target-dir target
+
+test: ## every test that needs neither a virtual machine nor a container engine
+	@$(SETUP) build fabric test -- xtask/root-runner.sh cargo test --workspace --locked
+
+e2e: ## only the cases that send packets through real switches (CASES=word picks some)
+	@$(SETUP) build fabric test -- xtask/root-runner.sh cargo test --package weft-e2e --test cases --locked -- $(CASES)
+
+e2e-kernel: ## not yet: the same cases on the kernel datapath, in a small virtual machine
+	@echo 'not yet: make e2e-kernel comes with the virtual machine that boots the kernel datapath; make e2e uses it where this kernel has openvswitch' >&2; exit 1
+
+bench: ## not yet: the measurements behind the numbers in the documents
+	@echo 'not yet: make bench comes with the benchmark harness; make demo prints the times of a small run' >&2; exit 1
+
+fuzz: ## every decoder against random bytes (FUZZ_SECONDS=30 for each)
+	@$(SETUP) build -- cargo xtask fuzz
+
+fmt: ## format the code
+	@$(SETUP) lint -- cargo fmt --all
+
+lint: ## formatting, tidy, clippy and documentation, warnings denied
+	@$(SETUP) build lint -- cargo xtask lint
+
+docs: ## write the generated documents, and the API documentation into target/doc
+	@$(SETUP) build -- cargo xtask docs
+
+nightly: ## what is too slow for every change: each crate alone, dependencies and advisories, fuzzing
+	@$(SETUP) build fabric lint test -- cargo xtask nightly
+
+clean: ## remove what was built
+	rm -rf target fuzz/target

@@ -1,0 +1,160 @@
+//! `weft run`, `weft northd`, `weft controller`: the long-running parts, together or each alone.
+//!
+//! ```text
+//!  manifests ─watch─▶ northd ─rows─▶ database ─deltas─▶ controller ─▶ nodes
+//!  nodes.yaml ─watch─▶ names ─▲         ▲ listeners         ▲ nodes.yaml ─watch
+//!                    task               tasks              task
+//! ```
+//!
+//! Each part is a task of its own. The first that ends, or a signal, cancels the token that all share; then all are
+//! awaited, writers before the database they write to.
+//!
+//! Must not: do any part's work.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use weft_controller::nodes::{self, Nodes};
+use weft_ovsdb::Connection;
+use weft_schema::nb::DATABASE;
+
+use crate::{
+    arguments::{Controller, Manifests, Northd, Run},
+    nb, shutdown,
+};
+
+/// Everything in one process.
+pub(crate) async fn run(arguments: Run) -> Result<()> {
+    let cancel = shutdown::on_signal()?;
+    // The database outlives those who write to it: its clients see the last of what they did.
+    let database_cancel = CancellationToken::new();
+    let server = nb::server();
+    let listeners = nb::listen(&server, arguments.nb_listen, &database_cancel).await?;
+    let mut parts = Parts::new(cancel);
+    let northbound = Connection::local(&server, DATABASE);
+    // The database starts empty: nothing is taken from a node before northd has filled it.
+    let (synchronized, filled) = watch::channel(false);
+    parts.northd(
+        arguments.manifests,
+        &arguments.nodes,
+        northbound,
+        Some(synchronized),
+    )?;
+    parts.controller(
+        arguments.nodes,
+        Connection::local(&server, DATABASE),
+        Some(filled),
+    );
+    let outcome = parts.join().await;
+    database_cancel.cancel();
+    nb::close(listeners).await;
+    outcome
+}
+
+/// The translation alone.
+pub(crate) async fn northd(arguments: Northd) -> Result<()> {
+    let mut parts = Parts::new(shutdown::on_signal()?);
+    parts.northd(
+        arguments.manifests,
+        &arguments.nodes,
+        nb::connect(arguments.nb),
+        None,
+    )?;
+    parts.join().await
+}
+
+/// The node sessions alone.
+pub(crate) async fn controller(arguments: Controller) -> Result<()> {
+    let mut parts = Parts::new(shutdown::on_signal()?);
+    parts.controller(arguments.nodes, nb::connect(arguments.nb), None);
+    parts.join().await
+}
+
+/// The tasks of a command.
+struct Parts {
+    tasks: JoinSet<Result<()>>,
+    cancel: CancellationToken,
+}
+
+impl Parts {
+    fn new(cancel: CancellationToken) -> Parts {
+        Parts {
+            tasks: JoinSet::new(),
+            cancel,
+        }
+    }
+
+    fn northd(
+        &mut self,
+        manifests: Manifests,
+        nodes: &Path,
+        northbound: Connection,
+        synchronized: Option<watch::Sender<bool>>,
+    ) -> Result<()> {
+        let names = self.node_names(nodes::watch(nodes)?);
+        let mut index = weft_northd::index::Config::default();
+        if !manifests.cluster_cidr.is_empty() {
+            index.cluster_cidrs = manifests.cluster_cidr;
+        }
+        let config = weft_northd::Config {
+            manifests: manifests.manifests,
+            index,
+            synchronized,
+        };
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            weft_northd::run_standalone(config, northbound, names, cancel)
+                .await
+                .context("northd ended")
+        });
+        Ok(())
+    }
+
+    fn controller(
+        &mut self,
+        nodes: PathBuf,
+        northbound: Connection,
+        filled: Option<watch::Receiver<bool>>,
+    ) {
+        let cancel = self.cancel.clone();
+        let mut config = weft_controller::Config::new(nodes);
+        config.northbound_ready = filled;
+        self.tasks.spawn(async move {
+            weft_controller::run(config, northbound, cancel)
+                .await
+                .context("the controller ended")
+        });
+    }
+
+    /// Of the nodes, what northd may know.
+    fn node_names(&mut self, mut nodes: watch::Receiver<Nodes>) -> watch::Receiver<Vec<String>> {
+        let names = |nodes: &Nodes| nodes.keys().map(ToString::to_string).collect::<Vec<_>>();
+        let (sender, receiver) = watch::channel(names(&nodes.borrow_and_update()));
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    changed = nodes.changed() => if changed.is_err() { return Ok(()) },
+                }
+                sender.send_replace(names(&nodes.borrow_and_update()));
+            }
+        });
+        receiver
+    }
+
+    /// Waits for all. The first that ends takes the others with it; its error is the command's.
+    async fn join(mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            self.cancel.cancel();
+            let ended = ended.context("a task panicked").flatten();
+            if outcome.is_ok() {
+                outcome = ended;
+            }
+        }
+        outcome
+    }
+}

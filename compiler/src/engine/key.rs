@@ -1,0 +1,207 @@
+//! Names of cells, their levels, and what cells put into others.
+//!
+//! Must not: have a level read its own or a higher one (asserted where cells are read).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use uuid::Uuid;
+use weft_expr::Mac;
+
+use crate::node::NodeName;
+use crate::topology::Fact;
+use crate::unit::Unit;
+
+/// How many levels there are.
+pub(crate) const LEVELS: usize = 16;
+
+/// The name of a cell. `Uuid`s are rows; which table is said by the variant.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Key {
+    // Inputs, level 0.
+    SwitchRow(Uuid),
+    SwitchPortRow(Uuid),
+    RouterRow(Uuid),
+    RouterPortRow(Uuid),
+    RouteRow(Uuid),
+    Binding(Arc<str>),
+    Node(NodeName),
+    // Allotted keys, level 1.
+    DatapathNumber(Uuid),
+    /// Datapath, port.
+    PortNumber(Uuid, Uuid),
+    // Relations that rows fill, level 1.
+    SwitchPortsNamed(Arc<str>),
+    RouterPortsNamed(Arc<str>),
+    SwitchesOf(Uuid),
+    RoutersOf(Uuid),
+    RoutersOfRoute(Uuid),
+    /// Switch ports of type `router` that name this router port.
+    SwitchSides(Arc<str>),
+    Nodes,
+    /// Rows that hold something of this table, which is not served yet.
+    Unserved(&'static str),
+    // Level 2.
+    DatapathName(Uuid),
+    ParsedPort(Uuid),
+    RouterPort(Uuid),
+    // Relations, level 3.
+    Links,
+    RouterPortsOn(Uuid),
+    MacClaims(Uuid, Mac),
+    AddressClaims(Uuid, IpAddr),
+    NetworkClaims(Uuid, IpNet),
+    /// What others need to know of a router port, without its networks.
+    Face(Uuid),
+    PortsOfRouter(Uuid),
+    // Level 4.
+    SwitchPort(Uuid),
+    Connected(Uuid),
+    Components,
+    UnservedWarning(&'static str),
+    // Level 5.
+    ConnectedOf(Uuid),
+    Obstacles(Uuid),
+    Component(Uuid),
+    // Level 6.
+    Subnets(Uuid),
+    PlainShape(Uuid),
+    Route(Uuid),
+    // Level 7.
+    SubnetOf(Uuid, IpAddr),
+    RouteClaims(Uuid, IpNet),
+    NextHops(Uuid, IpAddr),
+    RoutedPorts(Uuid),
+    /// Prefixes of a router's static routes.
+    StaticPrefixes(Uuid),
+    // Level 8.
+    Place(Uuid),
+    // Relations, level 9.
+    PortsAt(Uuid, NodeName),
+    UnknownPortsAt(Uuid, NodeName),
+    NodesOfSwitch(Uuid),
+    NodesOfUnknown(Uuid),
+    NodesOfSubnet(Uuid, IpNet),
+    /// Nodes with a port of the switch that is in no subnet.
+    NodesOfNoSubnet(Uuid),
+    NodesUnguarded(Uuid),
+    /// Ports in a subnet whose MAC does not follow from their address.
+    Underived(Uuid, IpNet),
+    NodesOfDomain(Uuid),
+    // Level 10.
+    Spread(Uuid, IpNet),
+    // Relations, level 11.
+    /// Networks of a router port whose addresses are switched, not located.
+    Switched(Uuid),
+    Prefixes(Uuid, NodeName),
+    Doubles(Uuid),
+    // Level 12.
+    Plain(Uuid),
+    // Level 13.
+    Routed(Uuid),
+    // Level 14.
+    Unit(Unit),
+    // Level 15.
+    Placed(Unit),
+}
+
+impl Key {
+    pub(crate) const fn level(&self) -> u8 {
+        #[allow(clippy::enum_glob_use)] // every variant is named below
+        use Key::*;
+        match self {
+            SwitchRow(_) | SwitchPortRow(_) | RouterRow(_) | RouterPortRow(_) | RouteRow(_)
+            | Binding(_) | Node(_) => 0,
+            DatapathNumber(_) | PortNumber(..) | SwitchPortsNamed(_) | RouterPortsNamed(_)
+            | SwitchesOf(_) | RoutersOf(_) | RoutersOfRoute(_) | SwitchSides(_) | Nodes
+            | Unserved(_) => 1,
+            DatapathName(_) | ParsedPort(_) | RouterPort(_) => 2,
+            Links | RouterPortsOn(_) | MacClaims(..) | AddressClaims(..) | NetworkClaims(..)
+            | Face(_) | PortsOfRouter(_) => 3,
+            SwitchPort(_) | Connected(_) | Components | UnservedWarning(_) => 4,
+            ConnectedOf(_) | Obstacles(_) | Component(_) => 5,
+            Subnets(_) | PlainShape(_) | Route(_) => 6,
+            SubnetOf(..) | RouteClaims(..) | NextHops(..) | RoutedPorts(_) | StaticPrefixes(_) => 7,
+            Place(_) => 8,
+            PortsAt(..) | UnknownPortsAt(..) | NodesOfSwitch(_) | NodesOfUnknown(_)
+            | NodesOfSubnet(..) | NodesOfNoSubnet(_) | NodesUnguarded(_) | NodesOfDomain(_)
+            | Underived(..) => 9,
+            Spread(..) => 10,
+            Prefixes(..) | Doubles(_) | Switched(_) => 11,
+            Plain(_) => 12,
+            Routed(_) => 13,
+            Key::Unit(_) => 14,
+            Placed(_) => 15,
+        }
+    }
+
+    /// Whether it is a set that others put members into.
+    pub(crate) const fn is_relation(&self) -> bool {
+        match self {
+            Key::SwitchPortsNamed(_)
+            | Key::RouterPortsNamed(_)
+            | Key::SwitchesOf(_)
+            | Key::RoutersOf(_)
+            | Key::RoutersOfRoute(_)
+            | Key::SwitchSides(_)
+            | Key::Nodes
+            | Key::Unserved(_)
+            | Key::Links
+            | Key::RouterPortsOn(_)
+            | Key::MacClaims(..)
+            | Key::AddressClaims(..)
+            | Key::NetworkClaims(..)
+            | Key::PortsOfRouter(_)
+            | Key::ConnectedOf(_)
+            | Key::Obstacles(_)
+            | Key::RouteClaims(..)
+            | Key::NextHops(..)
+            | Key::RoutedPorts(_)
+            | Key::StaticPrefixes(_)
+            | Key::Prefixes(..)
+            | Key::Switched(_)
+            | Key::Doubles(_) => true,
+            _ => self.level() == 9,
+        }
+    }
+
+    /// Whether it is computed.
+    pub(crate) const fn is_derived(&self) -> bool {
+        !self.is_relation()
+            && self.level() != 0
+            && !matches!(self, Key::DatapathNumber(_) | Key::PortNumber(..))
+    }
+}
+
+/// A member of a relation.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Member {
+    Row(Uuid),
+    Node(NodeName),
+    Network(IpNet),
+    Address(IpAddr),
+    /// A network and the router port it is connected to.
+    Connected(IpNet, Uuid),
+    /// Two datapaths that are joined.
+    Link(Uuid, Uuid),
+    /// A claim to an address: the lowest holds. Router ports (0) go before switch ports (1).
+    Claim(u8, Uuid),
+    /// Why a switch can be in no plain domain.
+    Obstacle(&'static str),
+}
+
+/// What a cell puts into others.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Emission {
+    /// A member of a relation.
+    Member(Key, Member),
+    /// That a cell is there.
+    Demand(Key),
+    /// That a datapath gets a key.
+    DatapathNumber(Uuid),
+    /// That a port of a datapath gets a key.
+    PortNumber(Uuid, Uuid),
+    /// Something about where addresses of a router's domain are.
+    Fact(Uuid, Fact),
+}

@@ -1,0 +1,36 @@
+//! What the compiler is told: northbound rows, nodes, and which interface is which port.
+//!
+//! Each input says how one thing is now; what was said of it before is forgotten. Inputs may come in any order.
+//!
+//! Must not: carry anything that only one node session knows, but for bindings.
+
+use std::sync::Arc;
+
+use weft_schema::nb;
+
+use crate::node::{Binding, Node, NodeName};
+
+/// One thing that is different now.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A northbound row came, changed or went.
+    Nb(nb::Change),
+    /// A node came, changed or went.
+    Node(NodeName, Option<Node>),
+    /// The logical switch port of this name was found on a node, moved, or is nowhere any more.
+    Binding(Arc<str>, Option<Binding>),
+}
+
+/// How to compile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Whether routed packets of plain domains travel under the router's key, found by location prefixes. The network does the same
+    /// without; it takes more flows.
+    pub plain_path: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { plain_path: true }
+    }
+}

@@ -1,0 +1,470 @@
+//! Runs logical flows over the whole network: what becomes of a packet that enters at a port, and why.
+//!
+//! ```text
+//!   node n1                                        node n2
+//!   port ─▶ ls_in ─▶ … ─output─▶ ls_out ─▶ port    ─▶ ls_out ─▶ port            (tunnel under the switch's key)
+//!                 └▶ lr_in ─▶ … ─forward("n2")─────▶ lr_out ─deliver─▶ ls_out ─▶ port   (under the router's key)
+//! ```
+//!
+//! One interpreter serves `weft trace` and the tests, over the same logical flows that lowering reads: a trace cannot say what the flows do
+//! not. It is told the topology by [`Network`], and only the flows that placement gives a node run on that node.
+//!
+//! Invariants: deterministic; ends after [`MAX_LOOKUPS`] look-ups, [`MAX_DEPTH`] deep, whatever the flows say.
+//! Must not: know OpenFlow, keys or addresses of nodes.
+
+pub mod frame;
+mod trace;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use weft_expr::{Action, Applied, Field, Packet, Pipeline, PortSymbol, Sets, Symbol};
+
+pub use self::trace::{Event, Trace};
+use crate::logical_flow::{DatapathRef, LogicalFlow};
+use crate::node::NodeName;
+use crate::pipeline::{DatapathKind, ELSEWHERE, FLOOD, Stage, UNKNOWN};
+
+/// The network that packets cross.
+pub trait Network {
+    /// The flows that `node` has of a stage of a datapath, those of every datapath of its kind included; in any order.
+    fn flows(&self, node: &NodeName, datapath: DatapathRef, stage: Stage) -> Vec<&LogicalFlow>;
+    /// The switch or router of this name, as `deliver` writes it.
+    fn datapath(&self, name: &str) -> Option<DatapathRef>;
+    /// The name of a switch or router.
+    fn datapath_name(&self, datapath: DatapathRef) -> Arc<str>;
+    /// Where a port of a datapath leads; `None` when the datapath has no such port.
+    fn outlet(&self, datapath: DatapathRef, port: &str) -> Option<Outlet>;
+    /// All ports of a datapath: the members of its multicast groups.
+    fn ports(&self, datapath: DatapathRef) -> Vec<Arc<str>>;
+    /// Those of them that take MACs that no port has.
+    fn unknown_ports(&self, datapath: DatapathRef) -> Vec<Arc<str>>;
+    /// Address sets and port groups.
+    fn sets(&self) -> &dyn Sets;
+}
+
+/// Where a port leads.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Outlet {
+    /// Out to an interface on a node.
+    Bound(NodeName),
+    /// Nowhere yet: no interface has claimed it.
+    Unbound,
+    /// Into the ingress pipeline of another datapath, on whichever node the packet is.
+    Joined {
+        /// The other datapath.
+        datapath: DatapathRef,
+        /// Its port.
+        port: Arc<str>,
+    },
+}
+
+/// A packet that left the network.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Delivery {
+    /// The node it left on.
+    pub node: NodeName,
+    /// The port it left by.
+    pub port: Arc<str>,
+    /// The packet, without registers, flags and ports.
+    pub packet: Packet,
+}
+
+/// What became of a packet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outcome {
+    /// Where copies of it came out.
+    pub deliveries: BTreeSet<Delivery>,
+    /// The way there.
+    pub trace: Trace,
+    /// Whether it was given up: the flows make a loop.
+    pub is_cut: bool,
+}
+
+/// Sends `packet` into `port` of `datapath` on `node`. What its fields say of ports, registers and flags is overwritten.
+#[must_use]
+pub fn interpret(
+    network: &dyn Network,
+    node: &NodeName,
+    datapath: DatapathRef,
+    port: &str,
+    packet: &Packet,
+) -> Outcome {
+    let mut run = Run {
+        network,
+        lookups: 0,
+        depth: 0,
+        outcome: Outcome::default(),
+    };
+    let mut root = Trace::default();
+    match network.outlet(datapath, port) {
+        Some(Outlet::Bound(bound)) if bound == *node => {
+            let at = Place {
+                node: node.clone(),
+                datapath,
+                from_tunnel: false,
+            };
+            run.enter(&at, port, packet, &mut root);
+        }
+        _ => root.leaf(Event::Dropped(format!("{port:?} is not on {node}"))),
+    }
+    run.outcome.trace = root;
+    run.outcome
+}
+
+/// Where a packet is.
+#[derive(Clone)]
+struct Place {
+    node: NodeName,
+    datapath: DatapathRef,
+    /// What came out of a tunnel never enters one.
+    from_tunnel: bool,
+}
+
+struct Run<'a> {
+    network: &'a dyn Network,
+    lookups: usize,
+    /// Stages that wait for one they called.
+    depth: usize,
+    outcome: Outcome,
+}
+
+impl Run<'_> {
+    /// Into a datapath by a port.
+    fn enter(&mut self, at: &Place, port: &str, packet: &Packet, trace: &mut Trace) {
+        let mut packet = bare(packet);
+        packet.set_port(PortSymbol::Inport, port);
+        let branch = trace.branch(Event::Entered {
+            node: at.node.clone(),
+            datapath: self.network.datapath_name(at.datapath),
+            pipeline: Pipeline::Ingress,
+            port: port.into(),
+        });
+        self.first_stage(at, Pipeline::Ingress, packet, branch);
+    }
+
+    fn first_stage(&mut self, at: &Place, pipeline: Pipeline, packet: Packet, trace: &mut Trace) {
+        match Stage::first(at.datapath.kind, pipeline) {
+            Some(stage) => self.stage(at, stage, packet, trace),
+            None => trace.leaf(Event::Dropped("the pipeline has no stage".to_owned())),
+        }
+    }
+
+    fn stage(&mut self, at: &Place, stage: Stage, packet: Packet, trace: &mut Trace) {
+        self.lookups = self.lookups.saturating_add(1);
+        if self.lookups > MAX_LOOKUPS || self.depth >= MAX_DEPTH {
+            if !self.outcome.is_cut {
+                trace.leaf(Event::Dropped(
+                    "gave up: it goes round in circles".to_owned(),
+                ));
+            }
+            self.outcome.is_cut = true;
+            return;
+        }
+        let network = self.network;
+        let Some((flow, is_ambiguous)) = Self::best(network, at, stage, &packet) else {
+            trace.leaf(Event::Missed(stage));
+            return;
+        };
+        let branch = trace.branch(Event::Matched {
+            stage,
+            flow: flow.clone(),
+        });
+        if is_ambiguous {
+            branch.leaf(Event::Ambiguous);
+        }
+        self.depth = self.depth.saturating_add(1);
+        self.run(network, at, flow, packet, branch);
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// The matching flow of the highest priority, and whether another of that priority does something else.
+    fn best<'b>(
+        network: &'b dyn Network,
+        at: &Place,
+        stage: Stage,
+        packet: &Packet,
+    ) -> Option<(&'b LogicalFlow, bool)> {
+        let sets = network.sets();
+        let applies = |flow: &&LogicalFlow| {
+            flow.matches.holds(packet, sets)
+                && Action::prerequisites(&flow.actions).holds(packet, sets)
+        };
+        let candidates = network.flows(&at.node, at.datapath, stage);
+        let matching: Vec<&LogicalFlow> = candidates.into_iter().filter(applies).collect();
+        let highest = matching.iter().map(|flow| flow.priority).max()?;
+        let best = matching.into_iter().filter(|flow| flow.priority == highest);
+        let mut best: Vec<&LogicalFlow> = best.collect();
+        best.sort_by(|one, other| {
+            (&one.matches, &one.actions).cmp(&(&other.matches, &other.actions))
+        });
+        let first = *best.first()?;
+        Some((first, best.iter().any(|flow| flow.actions != first.actions)))
+    }
+
+    fn run(
+        &mut self,
+        network: &dyn Network,
+        at: &Place,
+        flow: &LogicalFlow,
+        mut packet: Packet,
+        trace: &mut Trace,
+    ) {
+        if flow.actions.iter().all(|action| *action == Action::Drop) {
+            trace.leaf(Event::Dropped("drop".to_owned()));
+        }
+        for action in &flow.actions {
+            match packet.apply(action) {
+                Applied::Done => continue,
+                Applied::Expired => {
+                    trace.leaf(Event::Dropped("the TTL ran out".to_owned()));
+                    return;
+                }
+                Applied::Elsewhere => {}
+            }
+            match action {
+                Action::Next { pipeline, table } => {
+                    let stage = match table {
+                        None => flow.stage.following(),
+                        Some(number) => {
+                            let pipeline = pipeline.unwrap_or(flow.stage.pipeline());
+                            Stage::find(at.datapath.kind, pipeline, *number)
+                        }
+                    };
+                    match stage {
+                        Some(stage) => self.stage(at, stage, packet.clone(), trace),
+                        None => trace.leaf(Event::Dropped(format!("{action} leads to no stage"))),
+                    }
+                }
+                Action::Output if flow.stage.pipeline() == Pipeline::Ingress => {
+                    self.output(at, &packet, trace);
+                }
+                Action::Output => self.leave(at, &packet, trace),
+                Action::Forward { node } => {
+                    self.forward(at, &NodeName::from(node.clone()), &packet, trace)
+                }
+                Action::Deliver { datapath, port } => match network.datapath(datapath) {
+                    Some(datapath) => {
+                        let at = Place {
+                            datapath,
+                            ..at.clone()
+                        };
+                        let mut packet = bare(&packet);
+                        packet.set_port(PortSymbol::Outport, port.clone());
+                        self.output(&at, &packet, trace);
+                    }
+                    None => {
+                        trace.leaf(Event::Dropped(format!("there is no datapath {datapath:?}")))
+                    }
+                },
+                _ => {}
+            }
+        }
+    }
+
+    /// From ingress to egress, wherever `outport` is.
+    fn output(&mut self, at: &Place, packet: &Packet, trace: &mut Trace) {
+        let outport = packet.port(PortSymbol::Outport).clone();
+        match &*outport {
+            FLOOD | UNKNOWN => return self.flood(at, packet, trace),
+            ELSEWHERE => return self.look_elsewhere(at, packet, trace),
+            _ => {}
+        }
+        match self.network.outlet(at.datapath, &outport) {
+            Some(Outlet::Bound(node)) if node != at.node => self.tunnel(at, &node, packet, trace),
+            Some(Outlet::Bound(_) | Outlet::Joined { .. }) => self.egress(at, packet, trace),
+            Some(Outlet::Unbound) => {
+                trace.leaf(Event::Dropped(format!("{outport:?} is on no node")));
+            }
+            None => trace.leaf(Event::Dropped(format!("there is no port {outport:?}"))),
+        }
+    }
+
+    fn egress(&mut self, at: &Place, packet: &Packet, trace: &mut Trace) {
+        let outport = packet.port(PortSymbol::Outport).clone();
+        if outport == *packet.port(PortSymbol::Inport) && packet.get(Symbol::FlagsLoopback) == 0 {
+            trace.leaf(Event::Dropped(format!("{outport:?} is where it came from")));
+            return;
+        }
+        let is_joined = || {
+            matches!(
+                self.network.outlet(at.datapath, &outport),
+                Some(Outlet::Joined { .. })
+            )
+        };
+        if at.datapath.kind == DatapathKind::Switch && is_joined() {
+            // Nothing is held against a packet on its way from a switch to a router: there are no flows to ask.
+            self.leave(at, packet, trace);
+            return;
+        }
+        let branch = trace.branch(Event::Entered {
+            node: at.node.clone(),
+            datapath: self.network.datapath_name(at.datapath),
+            pipeline: Pipeline::Egress,
+            port: outport,
+        });
+        // Flags other than loopback and registers do not outlive ingress, so that it makes no difference which node egress is on.
+        let mut fresh = bare(packet);
+        fresh.set(Symbol::FlagsLoopback, packet.get(Symbol::FlagsLoopback));
+        for symbol in PortSymbol::ALL {
+            fresh.set_port(*symbol, packet.port(*symbol).clone());
+        }
+        self.first_stage(at, Pipeline::Egress, fresh, branch);
+    }
+
+    /// One copy for each port here, and one for each other node that holds a port.
+    fn flood(&mut self, at: &Place, packet: &Packet, trace: &mut Trace) {
+        let mut nodes = BTreeSet::new();
+        let is_unknown = &**packet.port(PortSymbol::Outport) == UNKNOWN;
+        let ports = match is_unknown {
+            true => self.network.unknown_ports(at.datapath),
+            false => self.network.ports(at.datapath),
+        };
+        for port in ports {
+            match self.network.outlet(at.datapath, &port) {
+                Some(Outlet::Bound(node)) if node != at.node => {
+                    nodes.insert(node);
+                    continue;
+                }
+                Some(Outlet::Bound(_)) => {}
+                // The node it came from has given its router a copy.
+                Some(Outlet::Joined { .. }) if !at.from_tunnel => {}
+                _ => continue,
+            }
+            if port == *packet.port(PortSymbol::Inport) && packet.get(Symbol::FlagsLoopback) == 0 {
+                continue;
+            }
+            let mut copy = packet.clone();
+            copy.set_port(PortSymbol::Outport, port);
+            self.egress(at, &copy, trace);
+        }
+        if !at.from_tunnel {
+            for node in nodes {
+                self.tunnel(at, &node, packet, trace);
+            }
+        }
+    }
+
+    /// To every other node that holds a port of the switch, each of which looks the MAC up anew.
+    fn look_elsewhere(&mut self, at: &Place, packet: &Packet, trace: &mut Trace) {
+        let ports = self.network.ports(at.datapath);
+        let outlets = ports
+            .iter()
+            .filter_map(|port| self.network.outlet(at.datapath, port));
+        let nodes: BTreeSet<NodeName> = outlets
+            .filter_map(|outlet| match outlet {
+                Outlet::Bound(node) if node != at.node => Some(node),
+                _ => None,
+            })
+            .collect();
+        if at.from_tunnel || nodes.is_empty() {
+            trace.leaf(Event::Dropped("no other node to ask".to_owned()));
+            return;
+        }
+        for node in nodes {
+            self.tunnel(at, &node, packet, trace);
+        }
+    }
+
+    /// To another node under the datapath's key, with the logical ports.
+    fn tunnel(&mut self, at: &Place, node: &NodeName, packet: &Packet, trace: &mut Trace) {
+        if at.from_tunnel && packet.get(Symbol::FlagsLoopback) == 0 {
+            let reason = format!("came out of a tunnel, and {node} is through another");
+            trace.leaf(Event::Dropped(reason));
+            return;
+        }
+        let branch = trace.branch(Event::Tunnelled {
+            from: at.node.clone(),
+            to: node.clone(),
+        });
+        let at = Place {
+            node: node.clone(),
+            datapath: at.datapath,
+            from_tunnel: true,
+        };
+        let mut arrived = bare(packet);
+        for symbol in PortSymbol::ALL {
+            arrived.set_port(*symbol, packet.port(*symbol).clone());
+        }
+        match &**packet.port(PortSymbol::Outport) {
+            ELSEWHERE => {
+                arrived.set_port(PortSymbol::Outport, "");
+                self.stage(&at, Stage::LsInL2Lkup, arrived, branch);
+            }
+            FLOOD | UNKNOWN => self.flood(&at, &arrived, branch),
+            _ => self.egress(&at, &arrived, branch),
+        }
+    }
+
+    /// To another node under the datapath's key, without ports: its egress pipeline finds the port.
+    fn forward(&mut self, at: &Place, node: &NodeName, packet: &Packet, trace: &mut Trace) {
+        if at.node == *node {
+            self.first_stage(at, Pipeline::Egress, bare(packet), trace);
+            return;
+        }
+        // A packet that was turned round may go back where it came from.
+        if at.from_tunnel && packet.get(Symbol::FlagsLoopback) == 0 {
+            let reason = format!("came out of a tunnel, and {node} is through another");
+            trace.leaf(Event::Dropped(reason));
+            return;
+        }
+        let branch = trace.branch(Event::Tunnelled {
+            from: at.node.clone(),
+            to: node.clone(),
+        });
+        let at = Place {
+            node: node.clone(),
+            datapath: at.datapath,
+            from_tunnel: true,
+        };
+        self.first_stage(&at, Pipeline::Egress, bare(packet), branch);
+    }
+
+    /// Out of egress: to the interface, or into the datapath that the port is joined to.
+    fn leave(&mut self, at: &Place, packet: &Packet, trace: &mut Trace) {
+        let port = packet.port(PortSymbol::Outport).clone();
+        match self.network.outlet(at.datapath, &port) {
+            Some(Outlet::Bound(node)) if node == at.node => {
+                trace.leaf(Event::Delivered {
+                    node: node.clone(),
+                    port: port.clone(),
+                });
+                let packet = bare(packet);
+                self.outcome
+                    .deliveries
+                    .insert(Delivery { node, port, packet });
+            }
+            Some(Outlet::Joined { datapath, port }) => {
+                let at = Place {
+                    datapath,
+                    // Crossing a port forgets where the packet came in.
+                    from_tunnel: false,
+                    ..at.clone()
+                };
+                self.enter(&at, &port, packet, trace);
+            }
+            _ => trace.leaf(Event::Dropped(format!("{port:?} is not on {}", at.node))),
+        }
+    }
+}
+
+/// The packet without what the pipelines keep beside it.
+#[must_use]
+pub fn bare(packet: &Packet) -> Packet {
+    let mut bare = packet.clone();
+    for field in [Field::XxReg0, Field::XxReg1, Field::XReg4, Field::Flags] {
+        bare.set_field(field, 0);
+    }
+    for symbol in PortSymbol::ALL {
+        bare.set_port(*symbol, "");
+    }
+    bare
+}
+
+/// Stages looked at before a packet is given up: more than any sane network takes, few enough to end at once.
+pub const MAX_LOOKUPS: usize = 4_096;
+/// Stages one after the other before a packet is given up, as Open vSwitch gives up a packet that is looked up again and again.
+pub const MAX_DEPTH: usize = 400;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Actions of the language to OpenFlow's.
+//!
+//! Must not: reorder; OpenFlow's apply-actions run in order too.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use openflow_rs::{Action as OfAction, Field as OfField, PortNo, Subfield};
+use weft_expr::{Action, Field, Part, Pipeline};
+
+use super::field::subfield;
+use super::{LowerError, kind, port_register};
+use crate::logical_flow::{LogicalFlow, Names};
+use crate::pipeline::{DatapathKind, Stage, TUNNEL_OFPORT, TableId, register, table};
+
+pub(super) fn lower(
+    flow: &LogicalFlow,
+    names: &mut dyn Names,
+) -> Result<Vec<OfAction>, LowerError> {
+    let mut lowered = Vec::new();
+    for (index, action) in flow.actions.iter().enumerate() {
+        let mut one = Vec::new();
+        lower_one(flow, action, names, &mut one)?;
+        // Elsewhere the packet may be changed; what follows here works on this flow's own.
+        let is_last = index.saturating_add(1) == flow.actions.len();
+        match hands_over(action) && !is_last {
+            true => lowered.push(OfAction::Clone(one)),
+            false => lowered.append(&mut one),
+        }
+    }
+    Ok(lowered)
+}
+
+const fn hands_over(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Next { .. } | Action::Output | Action::Forward { .. } | Action::Deliver { .. }
+    )
+}
+
+fn lower_one(
+    flow: &LogicalFlow,
+    action: &Action,
+    names: &mut dyn Names,
+    lowered: &mut Vec<OfAction>,
+) -> Result<(), LowerError> {
+    match action {
+        Action::Drop => {}
+        Action::Next { pipeline, table } => {
+            lowered.push(resubmit(next(flow, action, *pipeline, *table)?));
+        }
+        Action::Output => lowered.push(resubmit(output(flow))),
+        Action::Assign { destination, value } => assign(*destination, *value, lowered),
+        Action::AssignPort { destination, name } => {
+            let unknown = || LowerError::UnknownPort {
+                symbol: *destination,
+                name: name.clone(),
+            };
+            let key = match name.is_empty() {
+                true => 0,
+                false => names.port(&flow.datapath, name).ok_or_else(unknown)?.get(),
+            };
+            lowered.push(set(port_register(*destination), u128::from(key)));
+        }
+        Action::Move {
+            destination,
+            source,
+        } => lowered.push(OfAction::Move {
+            source: subfield(*source),
+            destination: subfield(*destination),
+        }),
+        Action::MovePort {
+            destination,
+            source,
+        } => lowered.push(OfAction::Move {
+            source: Subfield::whole(port_register(*source)),
+            destination: Subfield::whole(port_register(*destination)),
+        }),
+        Action::Exchange { left, right } => {
+            let (left, right) = (subfield(*left), subfield(*right));
+            lowered.extend([OfAction::Push(left), OfAction::Push(right)]);
+            lowered.extend([OfAction::Pop(left), OfAction::Pop(right)]);
+        }
+        Action::DecrementTtl => lowered.push(OfAction::DecTtl),
+        Action::Forward { node } => forward(node, names, lowered)?,
+        Action::Deliver { datapath, port } => deliver(datapath, port, names, lowered)?,
+    }
+    Ok(())
+}
+
+const fn resubmit(table: TableId) -> OfAction {
+    OfAction::Resubmit { table: table.get() }
+}
+
+fn set(field: OfField, value: u128) -> OfAction {
+    OfAction::SetField {
+        field,
+        value,
+        mask: field.all_ones(),
+    }
+}
+
+/// A router's ports are on every node: there is nothing to look up on the way to its egress pipeline.
+fn output(flow: &LogicalFlow) -> TableId {
+    match (flow.stage.pipeline(), kind(&flow.datapath)) {
+        (Pipeline::Ingress, DatapathKind::Switch) => table::OUTPUT,
+        (Pipeline::Ingress, kind @ DatapathKind::Router) => {
+            Stage::first(kind, Pipeline::Egress).map_or(table::DELIVER, Stage::table)
+        }
+        (Pipeline::Egress, _) => table::DELIVER,
+    }
+}
+
+fn next(
+    flow: &LogicalFlow,
+    action: &Action,
+    pipeline: Option<Pipeline>,
+    table: Option<u8>,
+) -> Result<TableId, LowerError> {
+    let stage = match table {
+        None => flow.stage.following(),
+        Some(number) => {
+            let pipeline = pipeline.unwrap_or(flow.stage.pipeline());
+            Stage::find(kind(&flow.datapath), pipeline, number)
+        }
+    };
+    stage.map(Stage::table).ok_or_else(|| LowerError::NoStage {
+        action: action.clone(),
+    })
+}
+
+fn assign(destination: Part, value: u128, lowered: &mut Vec<OfAction>) {
+    let bits = subfield(destination);
+    let value = value.checked_shl(bits.offset.into()).unwrap_or(0);
+    lowered.push(OfAction::SetField {
+        field: bits.field,
+        value,
+        mask: bits.mask(),
+    });
+    // Open vSwitch never sends a packet out of the port it came in by, so the port has to be forgotten where that is wanted.
+    let loopback = 1;
+    if destination.field() == Field::Flags && value & loopback != 0 {
+        lowered.push(set(OfField::InPort, NO_PORT));
+    }
+}
+
+/// Into the tunnel under this datapath's own key, without ports: the receiver finds the port.
+fn forward(
+    node: &Arc<str>,
+    names: &mut dyn Names,
+    lowered: &mut Vec<OfAction>,
+) -> Result<(), LowerError> {
+    let address = names.tunnel_address(node);
+    let address = address.ok_or_else(|| LowerError::UnknownNode { node: node.clone() })?;
+    lowered.push(OfAction::Move {
+        source: Subfield::new(OfField::Metadata, 0, KEY_BITS),
+        destination: Subfield::new(OfField::TunId, 0, KEY_BITS),
+    });
+    lowered.push(match address {
+        IpAddr::V4(address) => set(OfField::TunDst, u128::from(address.to_bits())),
+        IpAddr::V6(address) => set(OfField::TunIpv6Dst, address.to_bits()),
+    });
+    lowered.push(OfAction::Output(PortNo::from_u16(TUNNEL_OFPORT)));
+    Ok(())
+}
+
+/// To the output table as a packet of the other datapath that has found its port and has no history.
+fn deliver(
+    datapath: &Arc<str>,
+    port: &Arc<str>,
+    names: &mut dyn Names,
+    lowered: &mut Vec<OfAction>,
+) -> Result<(), LowerError> {
+    let unknown = || LowerError::UnknownDelivery {
+        datapath: datapath.clone(),
+        port: port.clone(),
+    };
+    let (datapath, port) = names.delivery(datapath, port).ok_or_else(unknown)?;
+    let registers = [OfField::XxReg(0), OfField::XxReg(1), OfField::XReg(4)];
+    lowered.extend(registers.map(|register| set(register, 0)));
+    lowered.extend([
+        set(OfField::Reg(register::FLAGS), 0),
+        set(OfField::Reg(register::INPORT), 0),
+        // A packet may be delivered to the port it came in by: it was routed in between.
+        set(OfField::InPort, NO_PORT),
+        set(OfField::Metadata, u128::from(datapath.get())),
+        set(OfField::Reg(register::OUTPORT), u128::from(port.get())),
+        resubmit(table::OUTPUT),
+    ]);
+    Ok(())
+}
+
+/// Width of a datapath's key.
+const KEY_BITS: u16 = 24;
+/// `OFPP_NONE` in 16 bits.
+const NO_PORT: u128 = 0xffff;

@@ -1,0 +1,80 @@
+//! Which bits of which OpenFlow field mean what: OVN's assignment where OVN has one.
+//!
+//! Must not: be bypassed; a flow that names a register takes it from here.
+
+/// A named run of bits of an OpenFlow field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RegisterField {
+    /// Name in flows' documentation.
+    pub name: &'static str,
+    /// The field: `metadata`, or `reg` and a number.
+    pub field: &'static str,
+    /// Lowest bit.
+    pub low: u8,
+    /// Number of bits.
+    pub width: u8,
+    /// What it holds.
+    pub meaning: &'static str,
+}
+
+/// Number of the register that holds `flags`.
+pub const FLAGS: u8 = 10;
+/// Number of the register that holds the OpenFlow port (and conntrack zone) of the port worked on.
+pub const OFPORT: u8 = 13;
+/// Number of the register that holds `inport`.
+pub const INPORT: u8 = 14;
+/// Number of the register that holds `outport`.
+pub const OUTPORT: u8 = 15;
+
+/// All of them. `flags` is split into its bits, which is the one overlap.
+pub const ALL: &[RegisterField] = &[
+    RegisterField {
+        name: "datapath",
+        field: "metadata",
+        low: 0,
+        width: 24,
+        meaning: "key of the logical datapath, never 0; the tunnel's VNI",
+    },
+    RegisterField {
+        name: "reg0 … reg9",
+        field: "reg0",
+        low: 0,
+        width: 32,
+        meaning: "logical registers of the same names; reg0 (xxreg0 for IPv6) is the next hop in a router",
+    },
+    RegisterField {
+        name: "flags.loopback",
+        field: "reg10",
+        low: 0,
+        width: 1,
+        meaning: "the packet may leave by the port it came in by; set together with in_port := none",
+    },
+    RegisterField {
+        name: "flags.nd_reply",
+        field: "reg10",
+        low: 24,
+        width: 1,
+        meaning: "a neighbour advertisement half made",
+    },
+    RegisterField {
+        name: "ofport",
+        field: "reg13",
+        low: 0,
+        width: 16,
+        meaning: "OpenFlow port of the local port being worked on, which is its conntrack zone: the ingress port's in ingress, the egress port's in egress",
+    },
+    RegisterField {
+        name: "inport",
+        field: "reg14",
+        low: 0,
+        width: 15,
+        meaning: "key of the ingress port; 0 is none",
+    },
+    RegisterField {
+        name: "outport",
+        field: "reg15",
+        low: 0,
+        width: 16,
+        meaning: "key of the egress port or multicast group; 0 is none",
+    },
+];

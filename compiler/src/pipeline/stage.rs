@@ -1,0 +1,144 @@
+//! Stages of the logical pipelines, one table.
+//!
+//! Names are OVN's where the job is the same. Numbers leave room for the stages to come (ACLs, conntrack, load balancing, NAT), so that
+//! a stage keeps its number.
+//!
+//! Must not: know what flows a stage holds.
+
+use std::fmt;
+
+use weft_expr::Pipeline;
+
+use super::table::TableId;
+
+/// What a datapath is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DatapathKind {
+    /// A logical switch.
+    Switch,
+    /// A logical router.
+    Router,
+}
+
+impl DatapathKind {
+    /// The OpenFlow table of stage 0 of a pipeline.
+    #[must_use]
+    pub const fn first_table(self, pipeline: Pipeline) -> TableId {
+        TableId::new(self.tables(pipeline).0)
+    }
+
+    /// First and last OpenFlow table set aside for a pipeline.
+    pub(super) const fn tables(self, pipeline: Pipeline) -> (u8, u8) {
+        match (self, pipeline) {
+            (DatapathKind::Switch, Pipeline::Ingress) => (8, 39),
+            (DatapathKind::Router, Pipeline::Ingress) => (40, 63),
+            (DatapathKind::Switch, Pipeline::Egress) => (72, 95),
+            (DatapathKind::Router, Pipeline::Egress) => (96, 111),
+        }
+    }
+}
+
+macro_rules! stages {
+    ($($variant:ident $kind:ident $pipeline:ident $number:literal $name:literal $job:literal;)*) => {
+        /// A stage of a logical pipeline.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Stage {
+            $(#[doc = concat!("`", $name, "`: ", $job)] $variant,)*
+        }
+
+        impl Stage {
+            /// Every stage, in the order of the table.
+            pub const ALL: &'static [Stage] = &[$(Stage::$variant),*];
+
+            /// As `lflow-list` prints it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Stage::$variant => $name,)* }
+            }
+
+            /// What it is for.
+            #[must_use]
+            pub const fn job(self) -> &'static str {
+                match self { $(Stage::$variant => $job,)* }
+            }
+
+            /// Its number in its pipeline.
+            #[must_use]
+            pub const fn number(self) -> u8 {
+                match self { $(Stage::$variant => $number,)* }
+            }
+
+            /// The kind of datapath it belongs to.
+            #[must_use]
+            pub const fn kind(self) -> DatapathKind {
+                match self { $(Stage::$variant => DatapathKind::$kind,)* }
+            }
+
+            /// The pipeline it belongs to.
+            #[must_use]
+            pub const fn pipeline(self) -> Pipeline {
+                match self { $(Stage::$variant => Pipeline::$pipeline,)* }
+            }
+        }
+    };
+}
+
+stages! {
+    LsInCheckPortSec  Switch Ingress 0  "ls_in_check_port_sec"  "source MAC: tagged frames and multicast sources dropped, per port the MACs it may send from";
+    LsInIpPortSec     Switch Ingress 1  "ls_in_ip_port_sec"     "source addresses of IP and ARP, per port";
+    LsInNdPortSec     Switch Ingress 2  "ls_in_nd_port_sec"     "link-layer addresses and targets in neighbour discovery, per port";
+    LsInArpRsp        Switch Ingress 20 "ls_in_arp_rsp"         "ARP and neighbour solicitations answered for addresses that exist";
+    LsInL2Lkup        Switch Ingress 26 "ls_in_l2_lkup"         "destination MAC to egress port";
+    LrInAdmission     Router Ingress 0  "lr_in_admission"       "frames that are not for a router dropped";
+    LrInIpInput       Router Ingress 3  "lr_in_ip_input"        "sources that cannot be, pings to the router itself";
+    LrInIpRouting     Router Ingress 11 "lr_in_ip_routing"      "longest prefix: next hop and egress port, or the node the address is on";
+    LrInIpTtl         Router Ingress 12 "lr_in_ip_ttl"          "TTL checked and taken down";
+    LrInArpResolve    Router Ingress 15 "lr_in_arp_resolve"     "next hop to MAC";
+    LsOutCheckPortSec Switch Egress  9  "ls_out_check_port_sec" "destination addresses, per port";
+    LrOutLocate       Router Egress  0  "lr_out_locate"         "a packet without egress port: the port on this node that has its address";
+    LrOutDelivery     Router Egress  6  "lr_out_delivery"       "out of the router's port";
+}
+
+impl Stage {
+    /// The OpenFlow table it is.
+    #[must_use]
+    pub const fn table(self) -> TableId {
+        let first = self.kind().tables(self.pipeline()).0;
+        TableId::new(first.saturating_add(self.number()))
+    }
+
+    /// The stage after it in its pipeline; `None` for the last one.
+    #[must_use]
+    pub fn following(self) -> Option<Stage> {
+        Stage::ALL
+            .iter()
+            .copied()
+            .filter(|stage| stage.kind() == self.kind() && stage.pipeline() == self.pipeline())
+            .filter(|stage| stage.number() > self.number())
+            .min_by_key(|stage| stage.number())
+    }
+
+    /// The first stage of a pipeline.
+    #[must_use]
+    pub fn first(kind: DatapathKind, pipeline: Pipeline) -> Option<Stage> {
+        Stage::ALL
+            .iter()
+            .copied()
+            .filter(|stage| stage.kind() == kind && stage.pipeline() == pipeline)
+            .min_by_key(|stage| stage.number())
+    }
+
+    /// The stage with this number.
+    #[must_use]
+    pub fn find(kind: DatapathKind, pipeline: Pipeline, number: u8) -> Option<Stage> {
+        Stage::ALL.iter().copied().find(|stage| {
+            stage.kind() == kind && stage.pipeline() == pipeline && stage.number() == number
+        })
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,58 @@
+//! The logical topology: rows, judged and joined.
+//!
+//! ```text
+//!   rows ──▶ parsed ports, router ports ──▶ claims ──▶ switch ports, connected networks, routes
+//!        ──▶ components (petgraph) ──▶ places ──▶ sets of nodes, locations ──▶ which domains are plain
+//! ```
+//!
+//! Each arrow is a level of the [`engine`](crate::engine); [`compute`] says which function computes which cell.
+//!
+//! Must not: make flows.
+
+pub(crate) mod address;
+mod domain;
+mod key_table;
+mod location;
+mod place;
+mod route;
+mod router_port;
+mod row;
+mod switch_port;
+
+pub(crate) use domain::Routed;
+pub(crate) use key_table::KeyTable;
+pub(crate) use location::{Fact, LocationChange, Locations};
+pub(crate) use place::{DERIVED_MAC_HIGH, Place, Spread};
+pub(crate) use route::Route;
+pub(crate) use router_port::{Face, Link, RouterPort};
+pub(crate) use row::{UNSERVED, change_of, difference};
+pub(crate) use switch_port::{ParsedPort, SwitchPort};
+
+use crate::engine::{Key, Reader, Value};
+use crate::unit;
+
+/// Computes a derived cell.
+pub(crate) fn compute(reader: &mut Reader<'_>, key: &Key, old: &Value) -> Value {
+    match key {
+        Key::DatapathName(datapath) => row::datapath_name(reader, *datapath),
+        Key::UnservedWarning(table) => row::unserved_warning(reader, table),
+        Key::ParsedPort(port) => switch_port::parse(reader, *port),
+        Key::SwitchPort(port) => switch_port::judge(reader, *port),
+        Key::RouterPort(port) => router_port::parse(reader, *port),
+        Key::Face(port) => router_port::face(reader, *port),
+        Key::Connected(port) => router_port::connected(reader, *port),
+        Key::Components => domain::components(reader),
+        Key::Component(datapath) => domain::component(reader, *datapath),
+        Key::Subnets(switch) => domain::subnets(reader, *switch),
+        Key::SubnetOf(switch, address) => domain::subnet_of(reader, *switch, *address),
+        Key::PlainShape(router) => domain::plain_shape(reader, *router),
+        Key::Plain(router) => domain::plain(reader, *router),
+        Key::Routed(switch) => domain::routed(reader, *switch),
+        Key::Route(route) => route::parse(reader, *route),
+        Key::Place(port) => place::place(reader, *port),
+        Key::Spread(port, network) => place::spread(reader, *port, *network),
+        Key::Unit(unit) => unit::compile(reader, unit, old),
+        Key::Placed(unit) => unit::place(reader, unit),
+        _ => Value::Absent,
+    }
+}

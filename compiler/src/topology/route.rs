@@ -1,0 +1,149 @@
+//! Static routes.
+//!
+//! Must not: choose between routes; priorities and the location table do.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use uuid::Uuid;
+use weft_schema::nb;
+
+use super::{Fact, address};
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Emission, Key, Member, Reader, Value};
+
+/// A static route of a router.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Route {
+    pub(crate) router: Uuid,
+    pub(crate) prefix: IpNet,
+    /// `None` discards.
+    pub(crate) next_hop: Option<NextHop>,
+}
+
+/// Where a route leads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct NextHop {
+    pub(crate) address: IpAddr,
+    /// The router port it is reached by.
+    pub(crate) port: Uuid,
+}
+
+fn diagnostic(
+    row: &nb::LogicalRouterStaticRoute,
+    column: &'static str,
+    message: String,
+) -> Diagnostic {
+    Diagnostic {
+        table: "Logical_Router_Static_Route",
+        uuid: row.uuid,
+        name: String::new(),
+        column,
+        message,
+    }
+}
+
+/// Reads a row.
+pub(super) fn parse(reader: &mut Reader<'_>, route: Uuid) -> Value {
+    let Some(row) = reader.read(Key::RouteRow(route)).route_row().cloned() else {
+        return Value::Absent;
+    };
+    let Some(router) = reader.first_row(Key::RoutersOfRoute(route)) else {
+        return Value::Absent;
+    };
+    match read(reader, &row, router) {
+        Ok(read) => {
+            reader.emit(Emission::Fact(router, Fact::Static(read.prefix)));
+            let prefixes = Key::StaticPrefixes(router);
+            reader.emit(Emission::Member(prefixes, Member::Network(read.prefix)));
+            let claims = Key::RouteClaims(router, read.prefix);
+            reader.emit(Emission::Member(claims, Member::Row(route)));
+            if let Some(hop) = &read.next_hop {
+                let hops = Key::NextHops(router, hop.address);
+                reader.emit(Emission::Member(hops, Member::Row(route)));
+                reader.emit(Emission::Member(
+                    Key::RoutedPorts(hop.port),
+                    Member::Row(route),
+                ));
+            }
+            Value::Route(Arc::new(read))
+        }
+        Err((column, message)) => {
+            reader.diagnose(diagnostic(&row, column, message));
+            Value::Absent
+        }
+    }
+}
+
+fn read(
+    reader: &mut Reader<'_>,
+    row: &nb::LogicalRouterStaticRoute,
+    router: Uuid,
+) -> Result<Route, (&'static str, String)> {
+    if row.policy.as_deref() == Some("src-ip") {
+        return Err((
+            "policy",
+            "src-ip is not served yet; the route is left out".to_owned(),
+        ));
+    }
+    if !row.route_table.is_empty() {
+        let message = "route tables are not served yet; the route is left out".to_owned();
+        return Err(("route_table", message));
+    }
+    let prefix = address::parse_prefix(&row.ip_prefix).ok_or_else(|| {
+        let message = format!("{:?} is no prefix, such as 10.0.0.0/8", row.ip_prefix);
+        ("ip_prefix", message)
+    })?;
+    if row.nexthop == "discard" {
+        return Ok(Route {
+            router,
+            prefix,
+            next_hop: None,
+        });
+    }
+    let address: IpAddr = row.nexthop.parse().map_err(|_| {
+        let message = format!(r#"{:?} is neither an address nor "discard""#, row.nexthop);
+        ("nexthop", message)
+    })?;
+    if address.is_ipv4() != prefix.addr().is_ipv4() {
+        let message = format!("{address} and {prefix} are of different families");
+        return Err(("nexthop", message));
+    }
+    let port = port_to(reader, row, router, address)?;
+    let next_hop = Some(NextHop { address, port });
+    Ok(Route {
+        router,
+        prefix,
+        next_hop,
+    })
+}
+
+/// The router port in whose longest network the next hop is, or the one the row names.
+fn port_to(
+    reader: &mut Reader<'_>,
+    row: &nb::LogicalRouterStaticRoute,
+    router: Uuid,
+    address: IpAddr,
+) -> Result<Uuid, (&'static str, String)> {
+    if let Some(name) = row.output_port.as_deref().filter(|name| !name.is_empty()) {
+        let port = reader.first_row(Key::RouterPortsNamed(Arc::from(name)));
+        let is_own = |port: &Uuid| reader.first_row(Key::RoutersOf(*port)) == Some(router);
+        return port.filter(is_own).ok_or_else(|| {
+            let message = format!("the router has no port {name:?}; the route is left out");
+            ("output_port", message)
+        });
+    }
+    let connected = reader.read(Key::ConnectedOf(router)).set().keys();
+    let best = connected
+        .filter_map(|member| match member {
+            Member::Connected(network, port) if network.contains(&address) => Some((network, port)),
+            _ => None,
+        })
+        .max_by_key(|(network, port)| (network.prefix_len(), **port));
+    best.map(|(_, port)| *port).ok_or_else(|| {
+        let message =
+            format!("{address} is in no network of the router's ports; the route is left out");
+        ("nexthop", message)
+    })
+}

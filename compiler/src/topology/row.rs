@@ -1,0 +1,237 @@
+//! Rows as they come in, and what they put into relations by themselves.
+//!
+//! Must not: judge a row; that is for the cells that read it.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+use uuid::Uuid;
+use weft_schema::{keys, nb};
+
+use super::router_port;
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Emission, Key, Member, Reader, Value};
+use crate::unit::Unit;
+
+/// The input that a change of the northbound database is; `None` for tables that are not read.
+pub(crate) fn change_of(change: nb::Change) -> Option<(Key, Value)> {
+    use nb::Change;
+    Some(match change {
+        Change::LogicalSwitch(uuid, row) => (
+            Key::SwitchRow(uuid),
+            row.map_or(Value::Absent, Value::SwitchRow),
+        ),
+        Change::LogicalSwitchPort(uuid, row) => (
+            Key::SwitchPortRow(uuid),
+            row.map_or(Value::Absent, Value::SwitchPortRow),
+        ),
+        Change::LogicalRouter(uuid, row) => (
+            Key::RouterRow(uuid),
+            row.map_or(Value::Absent, Value::RouterRow),
+        ),
+        Change::LogicalRouterPort(uuid, row) => (
+            Key::RouterPortRow(uuid),
+            row.map_or(Value::Absent, Value::RouterPortRow),
+        ),
+        Change::LogicalRouterStaticRoute(uuid, row) => (
+            Key::RouteRow(uuid),
+            row.map_or(Value::Absent, Value::RouteRow),
+        ),
+        // Progress counters: the controller's business.
+        Change::NbGlobal(..) => return None,
+    })
+}
+
+/// What a row puts into relations now that it did not before, and what no longer.
+pub(crate) fn difference(old: &Value, new: &Value) -> (Vec<Emission>, Vec<Emission>) {
+    let (old_ports, new_ports) = (listed(old), listed(new));
+    // Long lists that hardly change: only what differs is looked at.
+    let (old_set, new_set): (FxHashSet<_>, FxHashSet<_>) =
+        (old_ports.iter().collect(), new_ports.iter().collect());
+    let (before, after) = (emissions(old), emissions(new));
+    let without = |all: &[Emission], others: &[Emission]| -> Vec<Emission> {
+        all.iter()
+            .filter(|emission| !others.contains(emission))
+            .cloned()
+            .collect()
+    };
+    let (mut added, mut removed) = (without(&after, &before), without(&before, &after));
+    added.extend(
+        new_set
+            .difference(&old_set)
+            .flat_map(|entry| entry.emissions()),
+    );
+    removed.extend(
+        old_set
+            .difference(&new_set)
+            .flat_map(|entry| entry.emissions()),
+    );
+    (added, removed)
+}
+
+/// What a row lists: itself, the table, and the row listed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Listed {
+    SwitchPort(Uuid, Uuid),
+    RouterPort(Uuid, Uuid),
+    Route(Uuid, Uuid),
+}
+
+impl Listed {
+    fn emissions(self) -> Vec<Emission> {
+        match self {
+            Listed::SwitchPort(switch, port) => vec![
+                Emission::Member(Key::SwitchesOf(port), Member::Row(switch)),
+                Emission::PortNumber(switch, port),
+            ],
+            Listed::RouterPort(router, port) => vec![
+                Emission::Member(Key::RoutersOf(port), Member::Row(router)),
+                Emission::PortNumber(router, port),
+            ],
+            Listed::Route(router, route) => {
+                vec![Emission::Member(
+                    Key::RoutersOfRoute(route),
+                    Member::Row(router),
+                )]
+            }
+        }
+    }
+}
+
+fn listed(row: &Value) -> Vec<Listed> {
+    match row {
+        Value::SwitchRow(row) => {
+            let port = |port: &Uuid| Listed::SwitchPort(row.uuid, *port);
+            row.ports.iter().map(port).collect()
+        }
+        Value::RouterRow(row) => {
+            let port = |port: &Uuid| Listed::RouterPort(row.uuid, *port);
+            let route = |route: &Uuid| Listed::Route(row.uuid, *route);
+            let ports = row.ports.iter().map(port);
+            ports.chain(row.static_routes.iter().map(route)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn emissions(row: &Value) -> Vec<Emission> {
+    let member = |key, uuid| Emission::Member(key, Member::Row(uuid));
+    let unserved =
+        |table, count: usize, uuid| (count > 0).then(|| member(Key::Unserved(table), uuid));
+    match row {
+        Value::SwitchRow(row) => {
+            let mut all = vec![Emission::DatapathNumber(row.uuid)];
+            all.extend(unserved("ACL", row.acls.len(), row.uuid));
+            all.extend(unserved("QoS", row.qos_rules.len(), row.uuid));
+            let balancers = row.load_balancer.len() + row.load_balancer_group.len();
+            all.extend(unserved("Load_Balancer", balancers, row.uuid));
+            all
+        }
+        Value::RouterRow(row) => {
+            let mut all = vec![Emission::DatapathNumber(row.uuid)];
+            all.extend(unserved("NAT", row.nat.len(), row.uuid));
+            all.extend(unserved(
+                "Logical_Router_Policy",
+                row.policies.len(),
+                row.uuid,
+            ));
+            let balancers = row.load_balancer.len() + row.load_balancer_group.len();
+            all.extend(unserved("Load_Balancer", balancers, row.uuid));
+            all
+        }
+        Value::SwitchPortRow(row) => {
+            let mut all = vec![
+                member(
+                    Key::SwitchPortsNamed(Arc::from(row.name.as_str())),
+                    row.uuid,
+                ),
+                Emission::Demand(Key::SwitchPort(row.uuid)),
+                Emission::Demand(Key::ParsedPort(row.uuid)),
+                Emission::Demand(Key::Place(row.uuid)),
+                Emission::Demand(Key::Placed(Unit::Port(row.uuid))),
+            ];
+            if let ("router", Some(peer)) = (row.kind.as_str(), row.options.get(keys::ROUTER_PORT))
+            {
+                all.push(member(Key::SwitchSides(Arc::from(peer.as_str())), row.uuid));
+            }
+            all
+        }
+        Value::RouterPortRow(row) => {
+            let mut all = vec![
+                member(
+                    Key::RouterPortsNamed(Arc::from(row.name.as_str())),
+                    row.uuid,
+                ),
+                Emission::Demand(Key::RouterPort(row.uuid)),
+                Emission::Demand(Key::Connected(row.uuid)),
+                Emission::Demand(Key::Placed(Unit::RouterPort(row.uuid))),
+            ];
+            for network in router_port::networks(row).0 {
+                let network = network.trunc();
+                all.push(Emission::Demand(Key::Spread(row.uuid, network)));
+                all.push(Emission::Demand(Key::Placed(Unit::Gateway(
+                    row.uuid, network,
+                ))));
+            }
+            all
+        }
+        Value::RouteRow(row) => vec![
+            Emission::Demand(Key::Route(row.uuid)),
+            Emission::Demand(Key::Placed(Unit::Route(row.uuid))),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+/// The name of a switch or router.
+pub(super) fn datapath_name(reader: &mut Reader<'_>, datapath: Uuid) -> Value {
+    let name = match reader.read(Key::SwitchRow(datapath)).switch_row() {
+        Some(row) => Some(Arc::from(row.name.as_str())),
+        None => {
+            let row = reader.read(Key::RouterRow(datapath)).router_row();
+            row.map(|row| Arc::from(row.name.as_str()))
+        }
+    };
+    name.map_or(Value::Absent, Value::Name)
+}
+
+/// One warning for all rows of a table that is not served.
+pub(super) fn unserved_warning(reader: &mut Reader<'_>, table: &'static str) -> Value {
+    let rows = reader.rows(Key::Unserved(table));
+    if let Some(first) = rows.first() {
+        let is_switch = !reader.read(Key::SwitchRow(*first)).is_absent();
+        let name = reader.read(Key::DatapathName(*first)).name().cloned();
+        let (count, name) = (rows.len(), name.unwrap_or_default());
+        let column = match table {
+            "ACL" => "acls",
+            "QoS" => "qos_rules",
+            "Load_Balancer" => "load_balancer",
+            "NAT" => "nat",
+            _ => "policies",
+        };
+        reader.diagnose(Diagnostic {
+            table: if is_switch {
+                "Logical_Switch"
+            } else {
+                "Logical_Router"
+            },
+            uuid: *first,
+            name: name.to_string(),
+            column,
+            message: format!(
+                "{table} is not served yet; its rows have no effect (on {count} {})",
+                if count == 1 { "datapath" } else { "datapaths" }
+            ),
+        });
+    }
+    Value::Absent
+}
+
+/// Tables that get one warning each.
+pub(crate) const UNSERVED: [&str; 5] = [
+    "ACL",
+    "QoS",
+    "Load_Balancer",
+    "NAT",
+    "Logical_Router_Policy",
+];

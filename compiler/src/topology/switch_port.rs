@@ -1,0 +1,294 @@
+//! Switch ports: what their rows say, and what is left of it beside the other rows of the switch.
+//!
+//! Two steps. Parsing looks at the row alone and claims the MACs and addresses it finds; judging keeps those whose claim is the lowest,
+//! so that of two ports with one address exactly one has it, the same whichever came first.
+//!
+//! Must not: look at bindings.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+use weft_expr::Mac;
+use weft_schema::nb;
+
+use super::address::{self, Address, Security};
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Emission, Key, Member, Reader, Value};
+
+/// A row that is a port of a switch, read.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct ParsedPort {
+    pub(crate) name: Arc<str>,
+    pub(crate) switch: Uuid,
+    pub(crate) kind: PortKind,
+    pub(crate) addresses: Vec<(Mac, Vec<IpAddr>)>,
+    pub(crate) takes_unknown: bool,
+    pub(crate) security: Vec<Security>,
+}
+
+/// What a switch port is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PortKind {
+    /// An interface on some node.
+    Interface,
+    /// The switch's side of a router port.
+    Router,
+}
+
+/// A port of a switch: an interface, with the addresses that are its own.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct SwitchPort {
+    pub(crate) name: Arc<str>,
+    pub(crate) switch: Uuid,
+    pub(crate) addresses: Vec<(Mac, Vec<IpAddr>)>,
+    pub(crate) takes_unknown: bool,
+    /// Empty: nothing is checked.
+    pub(crate) security: Vec<Security>,
+}
+
+impl SwitchPort {
+    /// Every IP address it has.
+    pub(crate) fn ips(&self) -> impl Iterator<Item = (Mac, IpAddr)> + '_ {
+        self.addresses
+            .iter()
+            .flat_map(|(mac, ips)| ips.iter().map(move |ip| (*mac, *ip)))
+    }
+
+    /// Whether it can send from any IP address.
+    pub(crate) fn is_unguarded(&self) -> bool {
+        self.security.is_empty() || self.security.iter().any(|entry| entry.networks.is_empty())
+    }
+}
+
+/// A message about a switch port.
+pub(crate) fn diagnostic(
+    row: &nb::LogicalSwitchPort,
+    column: &'static str,
+    message: String,
+) -> Diagnostic {
+    Diagnostic {
+        table: "Logical_Switch_Port",
+        uuid: row.uuid,
+        name: row.name.clone(),
+        column,
+        message,
+    }
+}
+
+/// Reads a row, and claims what it has.
+pub(super) fn parse(reader: &mut Reader<'_>, port: Uuid) -> Value {
+    let Some(row) = reader
+        .read(Key::SwitchPortRow(port))
+        .switch_port_row()
+        .cloned()
+    else {
+        return Value::Absent;
+    };
+    let Some(switch) = reader.first_row(Key::SwitchesOf(port)) else {
+        return Value::Absent;
+    };
+    let name: Arc<str> = Arc::from(row.name.as_str());
+    if reader.first_row(Key::SwitchPortsNamed(Arc::clone(&name))) != Some(port) {
+        let message =
+            format!("another port is named {name:?} too; rename one, this one is left out");
+        reader.diagnose(diagnostic(&row, "name", message));
+        return Value::Absent;
+    }
+    if reader.read(Key::SwitchesOf(port)).set().len() > 1 {
+        let message = "the port is listed by two switches; it is left to the first".to_owned();
+        reader.diagnose(diagnostic(&row, "name", message));
+    }
+    if row.enabled == Some(false) {
+        return Value::Absent;
+    }
+    let Some(kind) = kind(reader, &row) else {
+        return Value::Absent;
+    };
+    let mut parsed = ParsedPort {
+        name,
+        switch,
+        kind,
+        addresses: Vec::new(),
+        takes_unknown: false,
+        security: Vec::new(),
+    };
+    if kind == PortKind::Interface {
+        read_addresses(reader, &row, &mut parsed);
+        read_security(reader, &row, &mut parsed);
+        for (mac, ips) in &parsed.addresses {
+            reader.emit(claim(Key::MacClaims(switch, *mac), port));
+            for ip in ips {
+                reader.emit(claim(Key::AddressClaims(switch, *ip), port));
+            }
+        }
+    }
+    Value::ParsedPort(Arc::new(parsed))
+}
+
+fn claim(key: Key, port: Uuid) -> Emission {
+    Emission::Member(key, Member::Claim(1, port))
+}
+
+fn kind(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) -> Option<PortKind> {
+    if row
+        .parent_name
+        .as_ref()
+        .is_some_and(|parent| !parent.is_empty())
+    {
+        let message = "nested ports are not served yet; the port is left out".to_owned();
+        reader.diagnose(diagnostic(row, "parent_name", message));
+        return None;
+    }
+    match row.kind.as_str() {
+        "" => Some(PortKind::Interface),
+        "router" => {
+            check_peer(reader, row);
+            Some(PortKind::Router)
+        }
+        kind => {
+            let message = format!("type {kind:?} is not served yet; the port is left out");
+            reader.diagnose(diagnostic(row, "type", message));
+            None
+        }
+    }
+}
+
+/// Says so if a port of type `router` leads to no router.
+fn check_peer(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) {
+    let peer = row.options.get(weft_schema::keys::ROUTER_PORT);
+    let message = match peer {
+        None => {
+            "options:router-port is missing; it names the router port to be joined to".to_owned()
+        }
+        Some(peer) => {
+            let peer = Arc::from(peer.as_str());
+            if !reader.is_empty(Key::RouterPortsNamed(Arc::clone(&peer))) {
+                return;
+            }
+            format!(
+                "there is no router port {peer:?} (options:router-port); the port leads nowhere"
+            )
+        }
+    };
+    reader.diagnose(diagnostic(row, "options", message));
+}
+
+fn read_addresses(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort, parsed: &mut ParsedPort) {
+    for text in &row.addresses {
+        match address::parse(text) {
+            Ok(Address::Known(mac, ips)) => {
+                match parsed.addresses.iter_mut().find(|(known, _)| *known == mac) {
+                    Some((_, known)) => known.extend(ips),
+                    None => parsed.addresses.push((mac, ips)),
+                }
+            }
+            Ok(Address::Unknown) => parsed.takes_unknown = true,
+            Ok(Address::Router) => {
+                let message = r#""router" is for ports of type "router""#.to_owned();
+                reader.diagnose(diagnostic(row, "addresses", message));
+            }
+            Err(message) => reader.diagnose(diagnostic(row, "addresses", message)),
+        }
+    }
+    for (_, ips) in &mut parsed.addresses {
+        ips.sort();
+        ips.dedup();
+    }
+    parsed.addresses.sort();
+}
+
+fn read_security(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort, parsed: &mut ParsedPort) {
+    for text in &row.port_security {
+        match address::parse_security(text) {
+            Ok(security) => parsed.security.push(security),
+            Err(message) => reader.diagnose(diagnostic(row, "port_security", message)),
+        }
+    }
+    parsed.security.sort();
+    if parsed.security.is_empty() && !row.port_security.is_empty() {
+        // Nothing of it could be read. No entry would mean "anything goes"; this one lets nothing through.
+        parsed.security.push(Security {
+            mac: Mac::default(),
+            networks: Vec::new(),
+            broadcasts: Vec::new(),
+        });
+    }
+}
+
+/// Keeps what is the port's own.
+pub(super) fn judge(reader: &mut Reader<'_>, port: Uuid) -> Value {
+    let Some(parsed) = reader.read(Key::ParsedPort(port)).parsed_port().cloned() else {
+        return Value::Absent;
+    };
+    if parsed.kind != PortKind::Interface {
+        return Value::Absent;
+    }
+    let mut addresses = Vec::new();
+    for (mac, ips) in &parsed.addresses {
+        if !holds(
+            reader,
+            Key::MacClaims(parsed.switch, *mac),
+            port,
+            &mac.to_string(),
+        ) {
+            continue;
+        }
+        let mut kept = Vec::new();
+        for ip in ips {
+            if holds(
+                reader,
+                Key::AddressClaims(parsed.switch, *ip),
+                port,
+                &ip.to_string(),
+            ) {
+                kept.push(*ip);
+            }
+        }
+        addresses.push((*mac, kept));
+    }
+    if parsed.takes_unknown {
+        let member = Member::Obstacle("unknown addresses");
+        reader.emit(Emission::Member(Key::Obstacles(parsed.switch), member));
+    }
+    Value::SwitchPort(Arc::new(SwitchPort {
+        name: Arc::clone(&parsed.name),
+        switch: parsed.switch,
+        addresses,
+        takes_unknown: parsed.takes_unknown,
+        security: parsed.security.clone(),
+    }))
+}
+
+/// Whether the port's claim is the lowest; says so if it is not.
+fn holds(reader: &mut Reader<'_>, claims: Key, port: Uuid, what: &str) -> bool {
+    let first = reader.read(claims).set().first_key_value();
+    let Some((&Member::Claim(rank, holder), _)) = first else {
+        return true;
+    };
+    if holder == port {
+        return true;
+    }
+    let holder = match rank {
+        0 => reader
+            .read(Key::RouterPort(holder))
+            .router_port()
+            .map(|port| format!("router port {:?}", port.name)),
+        _ => reader
+            .read(Key::ParsedPort(holder))
+            .parsed_port()
+            .map(|port| format!("port {:?}", port.name)),
+    };
+    let message = format!(
+        "{what} belongs to {} on this switch already; it is left out here",
+        holder.unwrap_or_default()
+    );
+    if let Some(row) = reader
+        .read(Key::SwitchPortRow(port))
+        .switch_port_row()
+        .cloned()
+    {
+        reader.diagnose(diagnostic(&row, "addresses", message));
+    }
+    false
+}

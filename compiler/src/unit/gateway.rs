@@ -1,0 +1,252 @@
+//! An address of a router port, and the network connected there.
+//!
+//! A subnet that is on one node alone has its gateway there: in a plain domain others reach it as they reach any address, and the ping
+//! is turned round where it is located. Otherwise the gateway is wherever the router is.
+//!
+//! Must not: answer for any other address of the network.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use uuid::Uuid;
+use weft_expr::{Action, Constant, Mac, Pipeline, Symbol, inport, outport, reply};
+
+use super::draft::Draft;
+use super::location::destined_to;
+use super::route::{route_priority, towards_destination};
+use crate::engine::{Key, Member, Reader};
+use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
+use crate::node::NodeName;
+use crate::pipeline::Stage;
+use crate::topology::{DERIVED_MAC_HIGH, Face, Link, Spread};
+
+pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid, network: IpNet) {
+    let connected = reader.read(Key::Connected(port)).networks().cloned();
+    let own = connected.and_then(|networks| {
+        let mut networks = networks.iter();
+        networks.find(|own| own.trunc() == network).copied()
+    });
+    let face = reader.read(Key::Face(port)).face().cloned();
+    let (Some(own), Some(face)) = (own, face) else {
+        return;
+    };
+    draft.own("Logical_Router_Port", port, &face.name);
+    let domain = on(NodeSet::Domain(face.router));
+    let router = Datapath::One(DatapathRef::router(face.router));
+    let switch = match &face.link {
+        Link::Switch { switch, .. } => Some(*switch),
+        Link::Router { .. } | Link::None => None,
+    };
+    let is_plain = switch.is_some_and(|switch| !reader.read(Key::Routed(switch)).is_absent());
+    let (is_within_route, is_routed_away) = match is_plain {
+        true => beside_routes(reader, face.router, own),
+        false => (false, false),
+    };
+    let spread = match is_plain {
+        true => reader.read(Key::Spread(port, network)).spread().cloned(),
+        false => None,
+    };
+    let is_switched = spread == Some(Spread::Switched);
+    let home = match spread {
+        Some(Spread::Home(home)) if !is_routed_away => Some(home),
+        _ => None,
+    };
+    ping(draft, &router, own.addr(), home, &domain);
+    let priority = route_priority(network, 2);
+    if is_plain && !is_switched {
+        if is_within_route {
+            // Location prefixes stand for the connected networks, as far as there is somebody in them. What they leave open must not
+            // fall to a route for more than the network.
+            let matches = destined_to(network);
+            draft.flow(
+                router.clone(),
+                Stage::LrInIpRouting,
+                priority,
+                matches,
+                vec![Action::Drop],
+                &domain,
+            );
+        }
+    } else {
+        let actions = towards_destination(&face, network);
+        draft.flow(
+            router.clone(),
+            Stage::LrInIpRouting,
+            priority,
+            destined_to(network),
+            actions,
+            &domain,
+        );
+        match is_switched {
+            true => resolve_computed(draft, &face, network, &domain),
+            false => neighbours(reader, draft, &face, port, own.addr(), &domain),
+        }
+    }
+    if let Some(switch) = switch {
+        answer(draft, &face, switch, network, own.addr());
+        own_sources(draft, &router, &face, own, switch);
+    }
+}
+
+/// Whether a static route is for all of a connected network, and whether one is for the router's own address and less than the network:
+/// then no location prefix leads to the address, though it is the router's all the same.
+fn beside_routes(reader: &mut Reader<'_>, router: Uuid, own: IpNet) -> (bool, bool) {
+    let (mut is_within, mut is_routed_away) = (false, false);
+    for member in reader.read(Key::StaticPrefixes(router)).set().keys() {
+        if let Member::Network(prefix) = member {
+            is_within |= prefix.contains(&own.trunc());
+            is_routed_away |=
+                prefix.prefix_len() > own.prefix_len() && prefix.contains(&own.addr());
+        }
+    }
+    (is_within, is_routed_away)
+}
+
+fn on(nodes: NodeSet) -> Scope {
+    Scope::On {
+        nodes,
+        except: None,
+    }
+}
+
+fn ping(draft: &mut Draft, router: &Datapath, own: IpAddr, home: Option<NodeName>, domain: &Scope) {
+    let (matches, mut actions) = match own {
+        IpAddr::V4(own) => (reply::ping4(own), reply::ping4_answer()),
+        IpAddr::V6(own) => (reply::ping6(own), reply::ping6_answer()),
+    };
+    match home {
+        None => {
+            actions.push(Action::next());
+            draft.flow(
+                router.clone(),
+                Stage::LrInIpInput,
+                90,
+                matches,
+                actions,
+                domain,
+            );
+        }
+        Some(home) => {
+            let routing = Stage::LrInIpRouting;
+            actions.push(Action::next_stage(Pipeline::Ingress, routing.number()));
+            let matches = outport("") & matches;
+            // Before the TTL is looked at: what is for the router itself may have come to its end.
+            draft.flow(
+                router.clone(),
+                Stage::LrOutLocate,
+                100,
+                matches,
+                actions,
+                &Scope::At(home),
+            );
+        }
+    }
+}
+
+/// ARP and ND, on the nodes that have someone to ask.
+fn answer(draft: &mut Draft, face: &Face, switch: Uuid, network: IpNet, own: IpAddr) {
+    let stage = Stage::LsInArpRsp;
+    let datapath = Datapath::One(DatapathRef::switch(switch));
+    let askers = on(NodeSet::Subnets(switch, vec![network]));
+    match own {
+        IpAddr::V4(own) => {
+            let answer = reply::arp_answer(face.mac, own);
+            draft.flow(
+                datapath,
+                stage,
+                50,
+                reply::arp_request(own),
+                answer,
+                &askers,
+            );
+        }
+        IpAddr::V6(own) => {
+            let turn = reply::nd_turn(Pipeline::Ingress, stage.number());
+            let answer = reply::nd_answer(face.mac, own, reply::ND_ROUTER);
+            draft.flow(
+                datapath.clone(),
+                stage,
+                50,
+                reply::nd_solicitation(own),
+                turn,
+                &askers,
+            );
+            draft.flow(
+                datapath,
+                stage,
+                50,
+                reply::nd_half_made(own),
+                answer,
+                &askers,
+            );
+        }
+    }
+}
+
+/// Packets that claim to come from the router, or from everyone. Only ports that are not held to their own addresses can send them.
+fn own_sources(draft: &mut Draft, router: &Datapath, face: &Face, own: IpNet, switch: Uuid) {
+    let sources = match own {
+        IpNet::V4(own) if own.prefix_len() < 31 => {
+            Symbol::Ip4Src.one_of([Constant::from(own.addr()), Constant::from(own.broadcast())])
+        }
+        IpNet::V4(own) => Symbol::Ip4Src.is(own.addr()),
+        IpNet::V6(own) => Symbol::Ip6Src.is(own.addr()),
+    };
+    let matches = inport(face.name.clone()) & sources;
+    let scope = on(NodeSet::Unguarded(switch));
+    draft.flow(
+        router.clone(),
+        Stage::LrInIpInput,
+        100,
+        matches,
+        vec![Action::Drop],
+        &scope,
+    );
+}
+
+/// Other routers that meet this one on its switch, or at the other end of its port, know its MAC.
+fn neighbours(
+    reader: &mut Reader<'_>,
+    draft: &mut Draft,
+    face: &Face,
+    port: Uuid,
+    own: IpAddr,
+    scope: &Scope,
+) {
+    let others = match &face.link {
+        Link::None => Vec::new(),
+        Link::Router { port: peer, .. } => vec![*peer],
+        Link::Switch { switch, .. } => reader.rows(Key::RouterPortsOn(*switch)),
+    };
+    for other in others.into_iter().filter(|other| *other != port) {
+        if let Some(other) = reader.read(Key::Face(other)).face().cloned() {
+            resolve(draft, &other, face.mac, own, scope);
+        }
+    }
+}
+
+/// A next hop out of a router port, to its MAC.
+pub(super) fn resolve(draft: &mut Draft, face: &Face, mac: Mac, ip: IpAddr, scope: &Scope) {
+    let hop = match ip {
+        IpAddr::V4(ip) => weft_expr::Predicate::Ip4 & Symbol::Reg0.is(ip),
+        IpAddr::V6(ip) => weft_expr::Predicate::Ip6 & Symbol::XxReg0.is(ip),
+    };
+    let matches = outport(face.name.clone()) & hop;
+    let actions = vec![Symbol::EthDst.set(mac), Action::Output];
+    let router = Datapath::One(DatapathRef::router(face.router));
+    draft.flow(router, Stage::LrInArpResolve, 100, matches, actions, scope);
+}
+
+/// Next hops of a whole IPv4 subnet, whose MACs follow from their addresses. An address that nobody has gives a MAC that nobody has.
+fn resolve_computed(draft: &mut Draft, face: &Face, network: IpNet, scope: &Scope) {
+    let hop = Symbol::Reg0.in_prefix(network.addr(), network.prefix_len());
+    let matches = outport(face.name.clone()) & weft_expr::Predicate::Ip4 & hop;
+    let actions = vec![
+        Symbol::EthDst.bits(32, 47).set(DERIVED_MAC_HIGH),
+        Symbol::EthDst.bits(0, 31).copy_from(Symbol::Reg0),
+        Action::Output,
+    ];
+    // Below the next hops that routes name.
+    let router = Datapath::One(DatapathRef::router(face.router));
+    draft.flow(router, Stage::LrInArpResolve, 50, matches, actions, scope);
+}

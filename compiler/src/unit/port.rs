@@ -1,0 +1,282 @@
+//! A switch port: an interface on a node, and the addresses behind it.
+//!
+//! Where its flows go:
+//!
+//! - what comes from it and goes to it: on its node alone;
+//! - that its addresses are answered for: on nodes with ports in the same subnet, for nobody else asks;
+//! - that its MAC is known: in a plain domain on the same nodes (others ask elsewhere), but if routes name it as next hop or its subnet
+//!   is switched, and outside of plain domains, wherever its domain resides, for every such node may route to it;
+//! - that its address is located (plain), or resolved to its MAC (otherwise).
+//!
+//! Must not: say anything about a port that is on no node.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use openflow_rs::{Action as OfAction, Field, Flow, Match};
+use uuid::Uuid;
+use weft_expr::{Action, Mac, Pipeline, Symbol, inport, outport, reply};
+
+use super::draft::{Draft, datapath_key, port_flow, port_key};
+use super::port_security;
+use crate::engine::{Key, Reader, Value};
+use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
+use crate::pipeline::{DatapathKind, Stage, UNKNOWN, register, table};
+use crate::topology::{Face, Place, Routed, Spread, SwitchPort};
+
+pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
+    let read = reader.read(Key::SwitchPort(port)).switch_port().cloned();
+    let place = reader.read(Key::Place(port)).place().cloned();
+    let (Some(switch_port), Some(place)) = (read, place) else {
+        return;
+    };
+    let routed = reader
+        .read(Key::Routed(switch_port.switch))
+        .routed()
+        .cloned();
+    draft.own("Logical_Switch_Port", port, &switch_port.name);
+    let mut unit = PortUnit {
+        datapath: Datapath::One(DatapathRef::switch(switch_port.switch)),
+        here: Scope::At(place.node.clone()),
+        port: &switch_port,
+        place: &place,
+        routed: routed.as_deref(),
+        reader,
+        draft,
+    };
+    unit.physical(port);
+    port_security::compile(unit.draft, &unit.datapath, unit.port, &unit.here);
+    for (mac, ips) in &switch_port.addresses {
+        unit.mac(*mac, ips);
+    }
+    if switch_port.takes_unknown {
+        unit.unknown();
+    }
+}
+
+struct PortUnit<'a, 'b, 'c> {
+    reader: &'a mut Reader<'b>,
+    draft: &'c mut Draft,
+    port: &'a SwitchPort,
+    place: &'a Place,
+    /// In a plain domain.
+    routed: Option<&'a Routed>,
+    datapath: Datapath,
+    here: Scope,
+}
+
+impl PortUnit<'_, '_, '_> {
+    fn physical(&mut self, port: Uuid) {
+        let switch = self.port.switch;
+        let datapath = datapath_key(self.reader, switch);
+        let (Some(datapath), Some(port)) = (datapath, port_key(self.reader, switch, port)) else {
+            return;
+        };
+        let ofport = self.place.ofport.get();
+        let set_ofport = OfAction::set(Field::Reg(register::OFPORT), ofport);
+        let start = |pipeline| {
+            let stage = Stage::first(DatapathKind::Switch, pipeline);
+            stage.map(|stage| OfAction::Resubmit {
+                table: stage.table().get(),
+            })
+        };
+        let mut actions = vec![
+            OfAction::set(Field::Metadata, datapath.get()),
+            OfAction::set(Field::Reg(register::INPORT), port.get()),
+            set_ofport.clone(),
+        ];
+        actions.extend(start(Pipeline::Ingress));
+        let matches = Match::new().exact(Field::InPort, ofport);
+        let table = table::CLASSIFY.get();
+        let classify = Flow {
+            table,
+            priority: 100,
+            cookie: 0,
+            matches,
+            actions,
+        };
+        self.draft.physical(&self.here, classify);
+        let mut actions = vec![set_ofport];
+        actions.extend(start(Pipeline::Egress));
+        let output = port_flow(table::OUTPUT, datapath, port, actions);
+        self.draft.physical(&self.here, output);
+    }
+
+    fn mac(&mut self, mac: Mac, ips: &[IpAddr]) {
+        let mut subnets = Vec::new();
+        let (mut is_in_none, mut is_wanted_everywhere) = (ips.is_empty(), false);
+        for ip in ips {
+            let subnet = self.reader.read(Key::SubnetOf(self.port.switch, *ip));
+            let (network, router_port) = match *subnet {
+                Value::Subnet(network, router_port) => (Some(network), Some(router_port)),
+                _ => (None, None),
+            };
+            subnets.extend(network);
+            let is_switched = self.is_switched(router_port.zip(network));
+            is_in_none |= network.is_none();
+            let askers = self.asking(network.as_slice(), network.is_none());
+            self.answer(mac, *ip, &askers);
+            let is_next_hop = self.route(mac, *ip, network.is_some(), is_switched);
+            is_wanted_everywhere |= is_next_hop || is_switched;
+        }
+        let known = match self.routed {
+            Some(_) if !is_wanted_everywhere => self.asking(&subnets, is_in_none),
+            _ => self.domain(),
+        };
+        let actions = vec![Action::outport(self.port.name.clone()), Action::Output];
+        let (matches, node) = (Symbol::EthDst.is(mac), &self.place.node);
+        let datapath = self.datapath.clone();
+        self.draft.output_flow(
+            datapath,
+            Stage::LsInL2Lkup,
+            50,
+            matches,
+            actions,
+            &known,
+            node,
+        );
+    }
+
+    /// Whether routers reach a subnet by switching.
+    fn is_switched(&mut self, subnet: Option<(Uuid, ipnet::IpNet)>) -> bool {
+        let Some((router_port, network)) = subnet.filter(|_| self.routed.is_some()) else {
+            return false;
+        };
+        let spread = self.reader.read(Key::Spread(router_port, network));
+        spread.spread() == Some(&Spread::Switched)
+    }
+
+    /// Nodes with ports that may ask for an address in these subnets.
+    fn asking(&self, subnets: &[ipnet::IpNet], is_in_none: bool) -> Scope {
+        let switch = self.port.switch;
+        let nodes = match is_in_none {
+            true => NodeSet::Switch(switch),
+            false => {
+                let mut subnets = subnets.to_vec();
+                subnets.sort();
+                subnets.dedup();
+                NodeSet::Subnets(switch, subnets)
+            }
+        };
+        Scope::On {
+            nodes,
+            except: None,
+        }
+    }
+
+    fn domain(&self) -> Scope {
+        let nodes = NodeSet::Domain(self.port.switch);
+        Scope::On {
+            nodes,
+            except: None,
+        }
+    }
+
+    /// ARP and ND, for anyone but the port itself: its own probes for duplicates must reach whoever has its address too.
+    fn answer(&mut self, mac: Mac, ip: IpAddr, askers: &Scope) {
+        let stage = Stage::LsInArpRsp;
+        let own = || inport(self.port.name.clone());
+        let mut add = |priority, matches, actions, scope: &Scope| {
+            self.draft.flow(
+                self.datapath.clone(),
+                stage,
+                priority,
+                matches,
+                actions,
+                scope,
+            );
+        };
+        match ip {
+            IpAddr::V4(ip) => {
+                add(
+                    100,
+                    own() & reply::arp_request(ip),
+                    vec![Action::next()],
+                    &self.here,
+                );
+                add(
+                    50,
+                    reply::arp_request(ip),
+                    reply::arp_answer(mac, ip),
+                    askers,
+                );
+            }
+            IpAddr::V6(ip) => {
+                let turn = reply::nd_turn(stage.pipeline(), stage.number());
+                let answer = reply::nd_answer(mac, ip, reply::ND_HOST);
+                add(
+                    100,
+                    own() & reply::nd_solicitation(ip),
+                    vec![Action::next()],
+                    &self.here,
+                );
+                add(50, reply::nd_solicitation(ip), turn, askers);
+                add(50, reply::nd_half_made(ip), answer, askers);
+            }
+        }
+    }
+
+    /// How routers find the address. Says whether routes use it as next hop.
+    fn route(&mut self, mac: Mac, ip: IpAddr, is_in_subnet: bool, is_switched: bool) -> bool {
+        if let (Some(routed), true, false) = (self.routed, is_in_subnet, is_switched) {
+            self.locate(routed, mac, ip);
+        }
+        let mut is_next_hop = false;
+        for router_port in self.reader.rows(Key::RouterPortsOn(self.port.switch)) {
+            let Some(face) = self.reader.read(Key::Face(router_port)).face().cloned() else {
+                continue;
+            };
+            let is_hop = !self.reader.is_empty(Key::NextHops(face.router, ip));
+            is_next_hop |= is_hop;
+            if is_hop || (is_in_subnet && self.routed.is_none()) {
+                self.resolve(&face, mac, ip);
+            }
+        }
+        is_next_hop
+    }
+
+    /// A routed packet that came here because the address is here.
+    fn locate(&mut self, routed: &Routed, mac: Mac, ip: IpAddr) {
+        let destination = match ip {
+            IpAddr::V4(ip) => Symbol::Ip4Dst.is(ip),
+            IpAddr::V6(ip) => Symbol::Ip6Dst.is(ip),
+        };
+        let switch: Arc<str> = super::datapath_name(self.reader, self.port.switch);
+        let actions = vec![
+            Action::DecrementTtl,
+            Symbol::EthSrc.set(routed.mac),
+            Symbol::EthDst.set(mac),
+            Action::deliver(switch, self.port.name.clone()),
+        ];
+        let datapath = Datapath::One(DatapathRef::router(routed.router));
+        let matches = outport("") & destination;
+        self.draft.flow(
+            datapath,
+            Stage::LrOutLocate,
+            50,
+            matches,
+            actions,
+            &self.here,
+        );
+    }
+
+    fn resolve(&mut self, face: &Face, mac: Mac, ip: IpAddr) {
+        let scope = self.domain();
+        super::gateway::resolve(self.draft, face, mac, ip, &scope);
+    }
+
+    /// Frames to MACs that no port has go to the ports that take them.
+    fn unknown(&mut self) {
+        let actions = vec![Action::outport(UNKNOWN), Action::Output];
+        let scope = self.domain();
+        let datapath = self.datapath.clone();
+        self.draft.flow(
+            datapath,
+            Stage::LsInL2Lkup,
+            10,
+            weft_expr::Expr::True,
+            actions,
+            &scope,
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! A router port: the way into the router and out of it.
+//!
+//! Routers are on every node, so a router port is crossed in place: the packet becomes one of the other datapath, without history.
+//!
+//! Must not: say anything about networks; each has a unit of its own.
+
+use uuid::Uuid;
+use weft_expr::{Action, Pipeline, Symbol, inport, reply};
+
+use super::draft::{Draft, cross, datapath_key, port_flow, port_key};
+use crate::engine::{Key, Reader};
+use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
+use crate::pipeline::{DatapathKind, Stage, table};
+use crate::topology::address::link_local;
+use crate::topology::{Face, Link};
+
+pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
+    let Some(face) = reader.read(Key::Face(port)).face().cloned() else {
+        return;
+    };
+    draft.own("Logical_Router_Port", port, &face.name);
+    match &face.link {
+        Link::None => {}
+        Link::Router { router, port: peer } => {
+            let domain = on(NodeSet::Domain(face.router));
+            out(
+                reader,
+                draft,
+                (face.router, port),
+                (*router, *peer, DatapathKind::Router),
+                &domain,
+            );
+        }
+        Link::Switch {
+            switch,
+            port: side,
+            name,
+        } => {
+            let is_plain = !reader.read(Key::Routed(*switch)).is_absent();
+            let is_routed_to =
+                !reader.is_empty(Key::RoutedPorts(port)) || !reader.is_empty(Key::Switched(port));
+            let domain = on(NodeSet::Domain(face.router));
+            let on_switch = on(NodeSet::Switch(*switch));
+            let inward = if is_plain { &on_switch } else { &domain };
+            into(reader, draft, &face, port, (*switch, *side, name), inward);
+            // In a plain domain packets are delivered past the switch's ingress, but for those that a route sends to a next hop, those to
+            // switched subnets, and answers to pings of the link-local address.
+            let outward = match (is_plain, is_routed_to, face.has_ipv6) {
+                (true, false, false) => None,
+                (true, false, true) => Some(&on_switch),
+                _ => Some(&domain),
+            };
+            if let Some(outward) = outward {
+                let switch_side = (*switch, *side, DatapathKind::Switch);
+                out(reader, draft, (face.router, port), switch_side, outward);
+                let answer = Stage::LsInArpRsp;
+                let past = Action::next_stage(answer.pipeline(), answer.number());
+                let datapath = Datapath::One(DatapathRef::switch(*switch));
+                let (stage, from) = (Stage::LsInCheckPortSec, inport(name.clone()));
+                draft.flow(
+                    datapath.clone(),
+                    stage,
+                    50,
+                    from.clone(),
+                    vec![past],
+                    outward,
+                );
+                // Routers know whom they send to: a MAC that is not known here is nobody's, and not asked for elsewhere.
+                let stage = Stage::LsInL2Lkup;
+                draft.flow(
+                    datapath.clone(),
+                    stage,
+                    5,
+                    from.clone(),
+                    vec![Action::Drop],
+                    outward,
+                );
+                // A computed MAC may turn out to be the router's own.
+                let back = from & Symbol::EthDst.is(face.mac);
+                draft.flow(datapath, stage, 60, back, vec![Action::Drop], outward);
+            }
+            if face.has_ipv6 {
+                link_local_flows(draft, &face, *switch, &on_switch);
+            }
+        }
+    }
+}
+
+fn on(nodes: NodeSet) -> Scope {
+    Scope::On {
+        nodes,
+        except: None,
+    }
+}
+
+/// From the switch into the router: the MAC looked up, and the port crossed.
+fn into(
+    reader: &mut Reader<'_>,
+    draft: &mut Draft,
+    face: &Face,
+    port: Uuid,
+    (switch, side, name): (Uuid, Uuid, &std::sync::Arc<str>),
+    scope: &Scope,
+) {
+    let datapath = Datapath::One(DatapathRef::switch(switch));
+    let actions = vec![Action::outport(name.clone()), Action::Output];
+    draft.flow(
+        datapath,
+        Stage::LsInL2Lkup,
+        50,
+        Symbol::EthDst.is(face.mac),
+        actions,
+        scope,
+    );
+    let keys = (
+        datapath_key(reader, switch),
+        port_key(reader, switch, side),
+        datapath_key(reader, face.router),
+        port_key(reader, face.router, port),
+    );
+    if let (Some(switch), Some(side), Some(router), Some(port)) = keys {
+        let actions = cross(router, port, DatapathKind::Router);
+        draft.physical(scope, port_flow(table::OUTPUT, switch, side, actions));
+    }
+}
+
+/// Out of the router into what it is joined to.
+fn out(
+    reader: &mut Reader<'_>,
+    draft: &mut Draft,
+    (router, port): (Uuid, Uuid),
+    (other, peer, kind): (Uuid, Uuid, DatapathKind),
+    scope: &Scope,
+) {
+    let keys = (
+        datapath_key(reader, router),
+        port_key(reader, router, port),
+        datapath_key(reader, other),
+        port_key(reader, other, peer),
+    );
+    if let (Some(router), Some(port), Some(other), Some(peer)) = keys {
+        let actions = cross(other, peer, kind);
+        draft.physical(scope, port_flow(table::DELIVER, router, port, actions));
+    }
+}
+
+/// The router's link-local address: solicited on the switch, pinged in the router.
+fn link_local_flows(draft: &mut Draft, face: &Face, switch: Uuid, scope: &Scope) {
+    let address = link_local(face.mac);
+    let stage = Stage::LsInArpRsp;
+    let datapath = Datapath::One(DatapathRef::switch(switch));
+    let turn = reply::nd_turn(Pipeline::Ingress, stage.number());
+    let answer = reply::nd_answer(face.mac, address, reply::ND_ROUTER);
+    draft.flow(
+        datapath.clone(),
+        stage,
+        50,
+        reply::nd_solicitation(address),
+        turn,
+        scope,
+    );
+    draft.flow(
+        datapath,
+        stage,
+        50,
+        reply::nd_half_made(address),
+        answer,
+        scope,
+    );
+    let mut back = reply::ping6_answer();
+    back.extend([
+        Symbol::EthDst.copy_from(Symbol::EthSrc),
+        Symbol::EthSrc.set(face.mac),
+        Action::turn_back(),
+        Action::Output,
+    ]);
+    let datapath = Datapath::One(DatapathRef::router(face.router));
+    let matches = inport(face.name.clone()) & reply::ping6(address);
+    draft.flow(datapath, Stage::LrInIpInput, 90, matches, back, scope);
+}

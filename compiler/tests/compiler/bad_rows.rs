@@ -1,0 +1,330 @@
+//! Bad rows: each gets its message, and the rest of the network what it had.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+use weft_compiler::{Compiler, Options};
+
+use crate::network::{Network, node_name, set};
+
+/// Two switches on a router, a port each on two nodes.
+fn good() -> Network {
+    let mut network = Network::default();
+    (1..=2).for_each(|node| network.node(node));
+    let (a, b, router) = (
+        network.switch("a"),
+        network.switch("b"),
+        network.router("r"),
+    );
+    network.join(router, a, "0a:58:00:00:00:01", ["10.0.1.1/24"]);
+    network.join(router, b, "0a:58:00:00:00:02", ["10.0.2.1/24"]);
+    network.port(a, "red", "0a:58:0a:00:01:02 10.0.1.2", 1, 1);
+    network.port(b, "blue", "0a:58:0a:00:02:02 10.0.2.2", 2, 1);
+    network
+}
+
+fn messages(compiler: &Compiler) -> Vec<String> {
+    let diagnostics = compiler.diagnostics();
+    let text = |diagnostic: &weft_compiler::Diagnostic| {
+        format!(
+            "{} {} {}: {}",
+            diagnostic.table, diagnostic.name, diagnostic.column, diagnostic.message
+        )
+    };
+    diagnostics.map(text).collect()
+}
+
+/// What `spoil` does to the good network gets exactly `message`, and every flow of the good network is there still.
+#[track_caller]
+fn check(spoil: impl FnOnce(&mut Network), message: &str) {
+    let network = good();
+    let before = network.compile();
+    assert_eq!(messages(&before), [""; 0]);
+    let mut spoilt = network.clone();
+    spoil(&mut spoilt);
+    let mut compiler = network.compile();
+    spoilt
+        .changes_since(&network)
+        .into_iter()
+        .for_each(|change| compiler.apply(change));
+    let compilation = compiler.compile();
+    assert_eq!(messages(&compiler), [message]);
+    assert_eq!(compilation.diagnostics_added.len(), 1);
+    for node in [1, 2].map(node_name) {
+        let (old, new) = (
+            before.desired(&node).expect("a node"),
+            compiler.desired(&node).expect("a node"),
+        );
+        for flow in old.flows() {
+            let kept = new
+                .flow(&flow.key)
+                .unwrap_or_else(|| panic!("{node} lost {:?}", flow.flow()));
+            assert_eq!(kept.flow(), flow.flow());
+        }
+    }
+    // Once it is put right, nothing is left of it.
+    network
+        .changes_since(&spoilt)
+        .into_iter()
+        .for_each(|change| compiler.apply(change));
+    assert_eq!(compiler.compile().diagnostics_removed.len(), 1);
+    assert_eq!(messages(&compiler), [""; 0]);
+}
+
+fn switch(network: &Network, name: &str) -> Uuid {
+    network.switch_named(name)
+}
+
+#[test]
+fn a_malformed_address() {
+    check(
+        |network| {
+            network.loose_port(
+                switch(network, "a"),
+                "bad",
+                "0a:58:0a:00:01:03 10.0.1.300",
+                1,
+                9,
+            );
+        },
+        r#"Logical_Switch_Port bad addresses: "10.0.1.300" in "0a:58:0a:00:01:03 10.0.1.300" is no IP address"#,
+    );
+    check(
+        |network| {
+            network.loose_port(switch(network, "a"), "bad", "0a:58:0a:00:zz 10.0.1.3", 1, 9);
+        },
+        r#"Logical_Switch_Port bad addresses: "0a:58:0a:00:zz" is no Ethernet address; write six hexadecimal bytes, such as 0a:58:0a:80:00:09"#,
+    );
+    check(
+        |network| {
+            network.loose_port(
+                switch(network, "a"),
+                "bad",
+                "0a:58:0a:00:01:03 dynamic",
+                1,
+                9,
+            );
+        },
+        r#"Logical_Switch_Port bad addresses: "0a:58:0a:00:01:03 dynamic": "dynamic" is not served yet; write the addresses"#,
+    );
+}
+
+#[test]
+fn a_malformed_port_security_lets_nothing_through() {
+    let spoil = |network: &mut Network| {
+        let port = network.loose_port(
+            switch(network, "a"),
+            "bad",
+            "0a:58:0a:00:01:03 10.0.1.3",
+            1,
+            9,
+        );
+        network
+            .ports
+            .get_mut(&port)
+            .expect("just made")
+            .port_security = set(["nonsense"]);
+    };
+    check(
+        spoil,
+        r#"Logical_Switch_Port bad port_security: "nonsense" is no Ethernet address; write six hexadecimal bytes, such as 0a:58:0a:80:00:09"#,
+    );
+    let mut network = good();
+    spoil(&mut network);
+    let text = network.compile().view().lflow_list(None);
+    assert!(
+        !text.contains(r#"inport == "bad"), action=(next"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_address_that_somebody_has() {
+    check(
+        |network| {
+            network.port(
+                switch(network, "b"),
+                "later",
+                "0a:58:0a:00:02:03 10.0.2.1",
+                2,
+                9,
+            );
+        },
+        r#"Logical_Switch_Port later addresses: 10.0.2.1 belongs to router port "lrp-b" on this switch already; it is left out here"#,
+    );
+}
+
+#[test]
+fn of_two_ports_with_one_mac_or_address_exactly_one_has_it() {
+    for (addresses, what) in [
+        ("0a:58:0a:00:01:02 10.0.1.9", "0a:58:0a:00:01:02"),
+        ("0a:58:0a:00:01:09 10.0.1.2", "10.0.1.2"),
+    ] {
+        let mut network = good();
+        network.port(switch(&network, "a"), "twin", addresses, 1, 9);
+        let found = messages(&network.compile());
+        let [message] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(
+            message.contains(&format!("{what} belongs to port")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_port_of_a_type_that_is_not_served() {
+    check(
+        |network| {
+            let port = network.loose_port(switch(network, "a"), "odd", "unknown", 0, 1);
+            network.ports.get_mut(&port).expect("just made").kind = "vtep".to_owned();
+        },
+        r#"Logical_Switch_Port odd type: type "vtep" is not served yet; the port is left out"#,
+    );
+}
+
+#[test]
+fn a_switch_port_that_leads_to_no_router() {
+    let lost = |network: &mut Network, options: BTreeMap<String, String>| {
+        let port = network.loose_port(switch(network, "a"), "lost", "router", 0, 1);
+        let row = network.ports.get_mut(&port).expect("just made");
+        (row.kind, row.options) = ("router".to_owned(), options);
+    };
+    check(
+        |network| {
+            lost(
+                network,
+                BTreeMap::from([("router-port".to_owned(), "none".to_owned())]),
+            )
+        },
+        r#"Logical_Switch_Port lost options: there is no router port "none" (options:router-port); the port leads nowhere"#,
+    );
+    check(
+        |network| lost(network, BTreeMap::new()),
+        "Logical_Switch_Port lost options: options:router-port is missing; it names the router port to be joined to",
+    );
+}
+
+#[test]
+fn a_router_port_that_cannot_be() {
+    let router = |network: &Network| *network.routers.keys().next().expect("a router");
+    check(
+        |network| {
+            network.router_port(router(network), "lrp", "01:00:00:00:00:01", ["10.0.9.1/24"]);
+        },
+        "Logical_Router_Port lrp mac: 01:00:00:00:00:01 is no MAC that a port can have",
+    );
+    check(
+        |network| {
+            network.router_port(router(network), "lrp", "0a:58:00:00:00:09", ["10.0.9.1"]);
+        },
+        r#"Logical_Router_Port lrp networks: "10.0.9.1" is no address with a prefix length, such as 10.0.0.1/24"#,
+    );
+    check(
+        |network| {
+            let port =
+                network.router_port(router(network), "lrp", "0a:58:00:00:00:09", ["10.0.9.1/24"]);
+            network.router_ports.get_mut(&port).expect("just made").peer =
+                Some("nobody".to_owned());
+        },
+        r#"Logical_Router_Port lrp peer: there is no other router port "nobody" to be joined to"#,
+    );
+}
+
+#[test]
+fn two_switch_ports_on_one_router_port() {
+    let mut network = good();
+    let port = network.loose_port(switch(&network, "b"), "second", "router", 0, 1);
+    let row = network.ports.get_mut(&port).expect("just made");
+    row.kind = "router".to_owned();
+    row.options = BTreeMap::from([("router-port".to_owned(), "lrp-a".to_owned())]);
+    let expected = "Logical_Router_Port lrp-a name: two switch ports name this router port; the second is left out";
+    assert_eq!(messages(&network.compile()), [expected]);
+}
+
+#[test]
+fn one_network_on_two_ports_of_a_router() {
+    let mut network = good();
+    let (c, router) = (
+        network.switch("c"),
+        *network.routers.keys().next().expect("a router"),
+    );
+    network.join(router, c, "0a:58:00:00:00:03", ["10.0.1.1/24"]);
+    let found = messages(&network.compile());
+    let [message] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert!(
+        message.contains("10.0.1.0/24 is connected to this router by port"),
+        "{message}"
+    );
+}
+
+#[test]
+fn routes_to_nowhere() {
+    let router = |network: &Network| *network.routers.keys().next().expect("a router");
+    let route = |prefix: &'static str, hop: &'static str| {
+        move |network: &mut Network| {
+            network.route(router(network), prefix, hop);
+        }
+    };
+    let table = "Logical_Router_Static_Route";
+    check(
+        route("10.9.0.0/33", "10.0.1.2"),
+        &format!(r#"{table}  ip_prefix: "10.9.0.0/33" is no prefix, such as 10.0.0.0/8"#),
+    );
+    check(
+        route("10.9.0.0/16", "somewhere"),
+        &format!(r#"{table}  nexthop: "somewhere" is neither an address nor "discard""#),
+    );
+    check(
+        route("10.9.0.0/16", "192.168.0.1"),
+        &format!(
+            "{table}  nexthop: 192.168.0.1 is in no network of the router's ports; the route is left out"
+        ),
+    );
+    check(
+        route("10.9.0.0/16", "fd00::1"),
+        &format!("{table}  nexthop: fd00::1 and 10.9.0.0/16 are of different families"),
+    );
+}
+
+#[test]
+fn tables_that_are_not_served_get_one_warning_each() {
+    let mut network = good();
+    for row in network.switches.values_mut() {
+        row.acls = vec![Uuid::from_u128(1), Uuid::from_u128(2)];
+    }
+    let found = messages(&network.compile());
+    let [message] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert!(
+        message.contains("acls: ACL is not served yet; its rows have no effect (on 2 datapaths)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_port_that_is_switched_off_leaves_nothing() {
+    let mut network = good();
+    let port = *network
+        .ports
+        .iter()
+        .find(|(_, row)| row.name == "red")
+        .expect("a port")
+        .0;
+    network.ports.get_mut(&port).expect("a port").enabled = Some(false);
+    for plain_path in [true, false] {
+        let text = network
+            .compile_with(Options { plain_path })
+            .0
+            .view()
+            .lflow_list(None);
+        assert!(
+            !text.contains(r#""red""#) && !text.contains("0a:58:0a:00:01:02"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,361 @@
+//! What the compiler has after any changes is what it would have made of the result alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use uuid::Uuid;
+use weft_compiler::{Binding, Compiler, Input, Ofport, Options};
+
+use crate::network::{Network, Switches, node_name, set};
+
+/// One change: what, and three numbers to choose with.
+type Step = (u8, u8, u8, u8);
+
+fn pick<T: Clone>(from: impl Iterator<Item = T>, number: u8) -> Option<T> {
+    let all: Vec<T> = from.collect();
+    all.get(usize::from(number).checked_rem(all.len())?)
+        .cloned()
+}
+
+fn mac(number: u8) -> String {
+    format!("0a:58:0a:00:00:{:02x}", number % 12)
+}
+
+/// Addresses of few values, so that they collide.
+fn addresses(number: u8) -> String {
+    let (net, host) = (number % 3, number % 7 + 2);
+    match number % 5 {
+        0 => format!("{} 10.{net}.0.{host}", mac(number)),
+        1 => format!("{} 10.{net}.0.{host} fd00:{net}::{host}", mac(number)),
+        2 => format!("{} fd00:{net}::{host}", mac(number)),
+        3 => mac(number),
+        _ => format!("{} 10.{net}.0.{host} 192.168.9.{host}", mac(number)),
+    }
+}
+
+fn networks(number: u8) -> Vec<String> {
+    let net = number % 3;
+    match number % 4 {
+        0 => vec![format!("10.{net}.0.1/24")],
+        1 => vec![
+            format!("10.{net}.0.1/29"),
+            format!("10.{net}.0.9/29"),
+            format!("fd00:{net}::1/64"),
+        ],
+        2 => vec![format!("10.{net}.0.1/24"), format!("fd00:{net}::1/64")],
+        _ => vec!["10.0.0.1/14".to_owned()],
+    }
+}
+
+fn apply(network: &mut Network, (what, a, b, c): Step) {
+    let switch = pick(network.switches.keys().copied(), a);
+    let router = pick(network.routers.keys().copied(), b);
+    let port = pick(network.ports.keys().copied(), c);
+    match (what % 20, switch, router, port) {
+        (0, ..) => network.node(usize::from(a % 3) + 1),
+        (1, ..) if c % 3 == 0 => drop(network.nodes.remove(&node_name(usize::from(a % 3) + 1))),
+        (2, ..) => drop(network.switch(&format!("s{}", a % 4))),
+        (3, Some(switch), ..) if c % 4 == 0 => {
+            for port in network.switches.remove(&switch).expect("picked").ports {
+                network.ports.remove(&port);
+            }
+        }
+        (4, ..) => drop(network.router(&format!("r{}", a % 2))),
+        (5, _, Some(router), _) if c % 4 == 0 => {
+            let row = network.routers.remove(&router).expect("picked");
+            row.ports
+                .iter()
+                .for_each(|port| drop(network.router_ports.remove(port)));
+            row.static_routes
+                .iter()
+                .for_each(|route| drop(network.routes.remove(route)));
+        }
+        (6..=9, Some(switch), ..) => {
+            let name = format!("p{}", b % 14);
+            if !network.ports.values().any(|row| row.name == name) {
+                let node = usize::from(c % 4);
+                network.port(
+                    switch,
+                    &name,
+                    &addresses(b ^ c),
+                    node,
+                    u16::from(b % 14) + 1,
+                );
+            }
+        }
+        (10, _, _, Some(port)) => network.remove_port(port),
+        (11, ..) => {
+            let binding = Binding {
+                node: node_name(usize::from(b % 3) + 1),
+                ofport: Ofport::new(u16::from(c % 20) + 1).expect("in range"),
+            };
+            network
+                .bindings
+                .insert(Arc::from(format!("p{}", a % 14)), binding);
+        }
+        (12, ..) => drop(network.bindings.remove(format!("p{}", a % 14).as_str())),
+        (13, _, _, Some(port)) => {
+            let row = network.ports.get_mut(&port).expect("picked");
+            if row.kind.is_empty() {
+                row.addresses = set([&addresses(a)]);
+                if b % 5 == 0 {
+                    row.addresses.insert("unknown".to_owned());
+                }
+            }
+        }
+        (14, _, _, Some(port)) => {
+            let row = network.ports.get_mut(&port).expect("picked");
+            row.enabled = (a % 3 == 0).then_some(false);
+            if b % 2 == 0 {
+                row.port_security = row.addresses.clone();
+            } else {
+                row.port_security.clear();
+            }
+        }
+        (15 | 16, Some(switch), Some(router), _) => {
+            let name = network.switches[&switch].name.clone();
+            if !network
+                .router_ports
+                .values()
+                .any(|row| row.name == format!("lrp-{name}"))
+            {
+                let port = network.join(
+                    router,
+                    switch,
+                    &format!("0a:58:00:00:01:{:02x}", c % 5),
+                    ["10.9.9.9/32"],
+                );
+                network
+                    .router_ports
+                    .get_mut(&port)
+                    .expect("just made")
+                    .networks = networks(c).into_iter().collect();
+            }
+        }
+        (17, ..) => {
+            if let Some(port) = pick(network.router_ports.keys().copied(), a) {
+                let row = network.router_ports.get_mut(&port).expect("picked");
+                row.networks = networks(b).into_iter().collect();
+                row.enabled = (c % 4 == 0).then_some(false);
+            }
+        }
+        (18, _, Some(router), _) => {
+            let next_hop = match a % 4 {
+                0 => "discard".to_owned(),
+                _ => format!("10.{}.0.{}", b % 3, c % 7 + 2),
+            };
+            network.route(
+                router,
+                &format!("10.{}.{}.0/{}", a % 3, b % 2, 16 + c % 9),
+                &next_hop,
+            );
+        }
+        (19, ..) => {
+            if let Some(route) = pick(network.routes.keys().copied(), a) {
+                network.routes.remove(&route);
+                let without = |routes: &mut Vec<Uuid>| routes.retain(|listed| *listed != route);
+                network
+                    .routers
+                    .values_mut()
+                    .for_each(|row| without(&mut row.static_routes));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Compares all that can be seen of two compilers.
+fn check_equal(
+    one: &Compiler,
+    other: &Compiler,
+    switches: &Switches,
+    network: &Network,
+) -> Result<(), TestCaseError> {
+    for node in network.nodes.keys() {
+        let (left, right) = (
+            one.desired(node).expect("a node"),
+            other.desired(node).expect("a node"),
+        );
+        let flows = |state: &weft_compiler::NodeState| -> BTreeMap<_, _> {
+            state
+                .flows()
+                .map(|flow| ((*flow.key).clone(), (flow.flow(), flow.add.clone())))
+                .collect()
+        };
+        let (left_flows, right_flows) = (flows(left), flows(right));
+        for (key, flow) in &left_flows {
+            prop_assert_eq!(
+                Some(flow),
+                right_flows.get(key),
+                "{} has what it should not: {:?}",
+                node,
+                key
+            );
+        }
+        for (key, flow) in &right_flows {
+            prop_assert_eq!(Some(flow), left_flows.get(key), "{} lacks {:?}", node, key);
+        }
+        let groups = |state: &weft_compiler::NodeState| -> BTreeMap<_, _> {
+            state
+                .groups()
+                .iter()
+                .map(|(id, group)| (*id, group.group.clone()))
+                .collect()
+        };
+        prop_assert_eq!(groups(left), groups(right));
+        // What was sent adds up to what is wanted.
+        let sent: BTreeMap<_, _> = switches.flows.get(node).cloned().unwrap_or_default();
+        let wanted: BTreeMap<_, _> = right_flows
+            .into_iter()
+            .map(|(key, (flow, _))| (key, flow))
+            .collect();
+        prop_assert_eq!(sent, wanted);
+        prop_assert_eq!(
+            switches.groups.get(node).cloned().unwrap_or_default(),
+            groups(right)
+        );
+    }
+    prop_assert_eq!(one.view().lflow_list(None), other.view().lflow_list(None));
+    let all = |compiler: &Compiler| compiler.diagnostics().cloned().collect::<Vec<_>>();
+    prop_assert_eq!(all(one), all(other));
+    Ok(())
+}
+
+fn check(steps: &[(Step, bool, u8)], options: Options) -> Result<(), TestCaseError> {
+    let mut network = Network::default();
+    for node in 1..=3 {
+        network.node(node);
+    }
+    let mut told = Network::default();
+    let mut compiler = Compiler::new(options);
+    let mut switches = Switches::default();
+    for (step, is_compiled, order) in steps {
+        apply(&mut network, *step);
+        if *is_compiled {
+            let mut changes: Vec<Input> = network.changes_since(&told);
+            if !changes.is_empty() {
+                let middle = usize::from(*order) % changes.len();
+                changes.rotate_left(middle);
+            }
+            changes
+                .into_iter()
+                .for_each(|change| compiler.apply(change));
+            told = network.clone();
+            let compilation = compiler.compile();
+            switches.apply(&compilation);
+            // A node that went took its flows with it.
+            switches
+                .flows
+                .retain(|node, _| told.nodes.contains_key(node));
+            switches
+                .groups
+                .retain(|node, _| told.nodes.contains_key(node));
+        }
+    }
+    network
+        .changes_since(&told)
+        .into_iter()
+        .for_each(|change| compiler.apply(change));
+    switches.apply(&compiler.compile());
+    switches
+        .flows
+        .retain(|node, _| network.nodes.contains_key(node));
+    switches
+        .groups
+        .retain(|node, _| network.nodes.contains_key(node));
+    let (fresh, _) = network.compile_with(options);
+    check_equal(&compiler, &fresh, &switches, &network)
+}
+
+fn step() -> impl Strategy<Value = (Step, bool, u8)> {
+    (any::<Step>(), prop::bool::weighted(0.5), any::<u8>())
+}
+
+/// Each case is a long sequence of changes. PROPTEST_CASES asks for more.
+fn fewer_cases() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        cases: usual.cases / 3,
+        ..usual
+    }
+}
+
+proptest! {
+    #![proptest_config(fewer_cases())]
+
+    #[test]
+    fn incremental_is_from_scratch(steps in prop::collection::vec(step(), 1..90)) {
+        check(&steps, Options::default())?;
+    }
+
+    #[test]
+    fn incremental_is_from_scratch_without_the_plain_path(steps in prop::collection::vec(step(), 1..60)) {
+        check(&steps, Options { plain_path: false })?;
+    }
+}
+
+#[test]
+fn what_is_taken_away_again_leaves_nothing() {
+    let mut network = Network::default();
+    network.node(1);
+    network.node(2);
+    let mut compiler = Compiler::new(Options::default());
+    network
+        .changes_since(&Network::default())
+        .into_iter()
+        .for_each(|change| compiler.apply(change));
+    compiler.compile();
+    let empty = network.clone();
+    let before: Vec<usize> = [1, 2]
+        .map(|node| {
+            compiler
+                .desired(&node_name(node))
+                .expect("a node")
+                .flow_count()
+        })
+        .to_vec();
+    let (lan, router) = (network.switch("lan"), network.router("r"));
+    network.join(
+        router,
+        lan,
+        "0a:58:00:00:00:01",
+        ["10.0.0.1/24", "fd00::1/64"],
+    );
+    network.port(lan, "red", "0a:58:0a:00:00:02 10.0.0.2 fd00::2", 1, 5);
+    network.port(lan, "blue", "0a:58:0a:00:00:03 10.0.0.3 fd00::3", 2, 5);
+    network.route(router, "0.0.0.0/0", "10.0.0.3");
+    network
+        .changes_since(&empty)
+        .into_iter()
+        .for_each(|change| compiler.apply(change));
+    assert!(
+        compiler.compile().changed.len() == 2,
+        "both nodes have something to do"
+    );
+    empty
+        .changes_since(&network)
+        .into_iter()
+        .for_each(|change| compiler.apply(change));
+    compiler.compile();
+    let after: Vec<usize> = [1, 2]
+        .map(|node| {
+            compiler
+                .desired(&node_name(node))
+                .expect("a node")
+                .flow_count()
+        })
+        .to_vec();
+    assert_eq!(before, after);
+    assert!(
+        compiler
+            .desired(&node_name(1))
+            .expect("a node")
+            .groups()
+            .is_empty()
+    );
+    assert_eq!(
+        compiler.view().lflow_list(None),
+        empty.compile().view().lflow_list(None)
+    );
+}

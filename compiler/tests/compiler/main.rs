@@ -1,0 +1,8 @@
+//! The compiler through its public face: rows, nodes and bindings in; flows, groups and diagnostics out.
+
+mod bad_rows;
+mod golden;
+mod incremental;
+mod network;
+mod plain;
+mod scale;

@@ -1,0 +1,429 @@
+//! Routed packets arrive alike whether they travel under the router's key or the switch's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use weft_compiler::Options;
+use weft_compiler::interpret::{Outlet, interpret};
+use weft_expr::{Mac, Packet, Symbol};
+
+use crate::network::{Network, node_name};
+
+/// A port: its switch, its host number, its node, and whether it is held to its addresses.
+type Port = (u8, u8, u8, bool);
+
+#[derive(Clone, Debug)]
+struct Shape {
+    ports: Vec<Port>,
+    /// Per switch: whether its networks are blocks of eight, and whether it has a router.
+    switches: Vec<(bool, bool)>,
+    /// Prefix (switch, host, length) and next hop (a port, or none to discard).
+    routes: Vec<(u8, u8, u8, Option<Index>)>,
+}
+
+const SWITCHES: u8 = 3;
+const HOSTS: u8 = 30;
+
+fn shape() -> impl Strategy<Value = Shape> {
+    (
+        prop::collection::vec((0..SWITCHES, 2..HOSTS, 1u8..4, any::<bool>()), 2..14),
+        prop::collection::vec(
+            (any::<bool>(), prop::bool::weighted(0.9)),
+            usize::from(SWITCHES),
+        ),
+        prop::collection::vec(
+            (0..SWITCHES + 2, 0..HOSTS, 22u8..33, any::<Option<Index>>()),
+            0..4,
+        ),
+    )
+        .prop_map(|(ports, switches, routes)| Shape {
+            ports,
+            switches,
+            routes,
+        })
+}
+
+fn ipv4(switch: u8, host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, switch, 0, host)
+}
+
+/// The low 32 bits are those of the IPv4 address.
+fn ipv6(switch: u8, host: u8) -> Ipv6Addr {
+    let low = 0x0a00 | u16::from(switch);
+    Ipv6Addr::new(0xfd00, u16::from(switch), 0, 0, 0, 0, low, u16::from(host))
+}
+
+/// MACs follow from addresses, but on the last switch.
+fn port_mac(switch: u8, host: u8) -> Mac {
+    let first = if switch == SWITCHES - 1 { 0x0e } else { 0x0a };
+    Mac([first, 0x58, 10, switch, 0, host])
+}
+
+fn router_mac(switch: u8) -> Mac {
+    Mac([0x0a, 0x58, 0, 0, 0, switch])
+}
+
+fn link_local(mac: Mac) -> Ipv6Addr {
+    let Mac([a, b, c, d, e, f]) = mac;
+    let low = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+    Ipv6Addr::from_bits((0xfe80 << 112) | u128::from(low))
+}
+
+fn build(shape: &Shape) -> Network {
+    let mut network = Network::default();
+    for node in 1..=3 {
+        network.node(node);
+    }
+    let router = network.router("r");
+    let mut switches = Vec::new();
+    for (number, (is_blocks, is_joined)) in (0u8..).zip(&shape.switches) {
+        let switch = network.switch(&format!("s{number}"));
+        switches.push(switch);
+        if *is_joined {
+            let port = network.join(
+                router,
+                switch,
+                &router_mac(number).to_string(),
+                ["10.0.0.1/24"],
+            );
+            let networks = &mut network
+                .router_ports
+                .get_mut(&port)
+                .expect("just made")
+                .networks;
+            networks.clear();
+            if *is_blocks {
+                networks.extend([0u8, 8, 16].map(|low| format!("{}/29", ipv4(number, low + 1))));
+                networks.insert(format!("{}/125", ipv6(number, 1)));
+                networks.insert(format!("{}/125", ipv6(number, 9)));
+            } else {
+                networks.insert(format!("{}/24", ipv4(number, 1)));
+                networks.insert(format!("{}/64", ipv6(number, 1)));
+            }
+        }
+    }
+    for (index, (switch, host, node, is_held)) in (1u16..).zip(&shape.ports) {
+        let addresses = format!(
+            "{} {} {}",
+            port_mac(*switch, *host),
+            ipv4(*switch, *host),
+            ipv6(*switch, *host)
+        );
+        let (switch, name) = (switches[usize::from(*switch)], format!("p{index}"));
+        match is_held {
+            true => network.port(switch, &name, &addresses, usize::from(*node), index),
+            false => network.loose_port(switch, &name, &addresses, usize::from(*node), index),
+        };
+    }
+    for (switch, host, length, hop) in &shape.routes {
+        let prefix = format!("{}/{length}", ipv4(*switch, *host));
+        let hop = hop.as_ref().map(|index| index.get(&shape.ports));
+        let hop = hop.map_or("discard".to_owned(), |(switch, host, ..)| {
+            ipv4(*switch, *host).to_string()
+        });
+        network.route(router, &prefix, &hop);
+    }
+    network
+}
+
+/// What a test packet is made of.
+#[derive(Clone, Debug)]
+struct Probe {
+    from: Index,
+    source_mac: u8,
+    destination_mac: u8,
+    source: (u8, u8),
+    destination: (u8, u8),
+    kind: u8,
+    ttl: u8,
+}
+
+fn probe() -> impl Strategy<Value = Probe> {
+    (
+        any::<Index>(),
+        0u8..10,
+        0u8..14,
+        (0..SWITCHES, 0..HOSTS),
+        (0..SWITCHES + 1, 0..HOSTS),
+        0u8..12,
+        select(vec![0u8, 1, 2, 64, 255]),
+    )
+        .prop_map(
+            |(from, source_mac, destination_mac, source, destination, kind, ttl)| Probe {
+                from,
+                source_mac,
+                destination_mac,
+                source,
+                destination,
+                kind,
+                ttl,
+            },
+        )
+}
+
+fn packet(probe: &Probe, ports: &[Port]) -> (usize, Packet) {
+    let index = probe.from.index(ports.len());
+    let (switch, host, ..) = ports[index];
+    let mut packet = Packet::new();
+    // Mostly its own addresses, mostly to the router or to somebody there is.
+    let other = ports[usize::from(probe.destination.1) % ports.len()];
+    let source_mac = match probe.source_mac {
+        0 => Mac([1, 0, 0, 0, 0, 1]),
+        1 => port_mac(other.0, other.1),
+        _ => port_mac(switch, host),
+    };
+    let destination_mac = match probe.destination_mac {
+        0 => Mac::BROADCAST,
+        1 => Mac([0x33, 0x33, 0, 0, 0, 1]),
+        2 => Mac([0x0a, 9, 9, 9, 9, 9]),
+        3..=5 => port_mac(other.0, other.1),
+        _ => router_mac(switch),
+    };
+    packet.set(Symbol::EthSrc, source_mac);
+    packet.set(Symbol::EthDst, destination_mac);
+    let own = probe.source_mac != 2;
+    let (from_switch, from_host) = if own { (switch, host) } else { probe.source };
+    let (to_switch, to_host) = match probe.destination.1 % 3 {
+        0 => probe.destination,
+        _ => (other.0, other.1),
+    };
+    match probe.kind {
+        0 | 1 => arp(
+            &mut packet,
+            probe,
+            (from_switch, from_host),
+            (to_switch, to_host),
+            source_mac,
+        ),
+        2 => solicitation(
+            &mut packet,
+            probe,
+            (from_switch, from_host),
+            (to_switch, to_host),
+            source_mac,
+        ),
+        kind => {
+            let is_ipv4 = kind % 2 == 0;
+            let protocol = match (kind, is_ipv4) {
+                (3..=8, true) => 1u8,
+                (3..=8, false) => 58,
+                _ => 17,
+            };
+            let to_router = probe.destination.1.is_multiple_of(7);
+            let host = if to_router {
+                to_host / 8 * 8 + 1
+            } else {
+                to_host
+            };
+            packet.set(Symbol::IpProto, protocol);
+            packet.set(Symbol::IpTtl, probe.ttl);
+            if is_ipv4 {
+                packet.set(Symbol::EthType, 0x800u16);
+                packet.set(Symbol::Ip4Src, ipv4(from_switch, from_host));
+                packet.set(Symbol::Ip4Dst, ipv4(to_switch, host));
+                packet.set(
+                    if protocol == 1 {
+                        Symbol::Icmp4Type
+                    } else {
+                        Symbol::UdpDst
+                    },
+                    8u8,
+                );
+            } else {
+                packet.set(Symbol::EthType, 0x86ddu16);
+                packet.set(Symbol::Ip6Src, ipv6(from_switch, from_host));
+                let to = match kind {
+                    5 => link_local(router_mac(switch)),
+                    _ => ipv6(to_switch, host),
+                };
+                packet.set(Symbol::Ip6Dst, to);
+                packet.set(
+                    if protocol == 58 {
+                        Symbol::Icmp6Type
+                    } else {
+                        Symbol::UdpDst
+                    },
+                    128u8,
+                );
+            }
+        }
+    }
+    (index, packet)
+}
+
+fn arp(packet: &mut Packet, probe: &Probe, from: (u8, u8), to: (u8, u8), mac: Mac) {
+    let is_request = probe.ttl != 2;
+    packet.set(
+        Symbol::EthDst,
+        if is_request {
+            Mac::BROADCAST
+        } else {
+            router_mac(from.0)
+        },
+    );
+    packet.set(Symbol::EthType, 0x806u16);
+    packet.set(Symbol::ArpOp, if is_request { 1u8 } else { 2 });
+    packet.set(Symbol::ArpSha, mac);
+    let sender = if probe.ttl == 0 {
+        Ipv4Addr::UNSPECIFIED
+    } else {
+        ipv4(from.0, from.1)
+    };
+    packet.set(Symbol::ArpSpa, sender);
+    packet.set(Symbol::ArpTpa, ipv4(to.0, to.1));
+}
+
+fn solicitation(packet: &mut Packet, probe: &Probe, from: (u8, u8), to: (u8, u8), mac: Mac) {
+    packet.set(Symbol::EthDst, Mac([0x33, 0x33, 0xff, 0, 0, to.1]));
+    packet.set(Symbol::EthType, 0x86ddu16);
+    packet.set(Symbol::IpProto, 58u8);
+    packet.set(Symbol::IpTtl, 255u8);
+    packet.set(Symbol::Icmp6Type, 135u8);
+    let is_probe = probe.ttl == 0;
+    let source = if is_probe {
+        Ipv6Addr::UNSPECIFIED
+    } else {
+        ipv6(from.0, from.1)
+    };
+    packet.set(Symbol::Ip6Src, source);
+    packet.set(
+        Symbol::Ip6Dst,
+        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, u16::from(to.1)),
+    );
+    packet.set(Symbol::NdTarget, ipv6(to.0, to.1));
+    if !is_probe {
+        packet.set(Symbol::NdOptionsType, 1u8);
+        packet.set(Symbol::NdSll, mac);
+    }
+}
+
+/// Each case is a network and many packets. PROPTEST_CASES asks for more.
+fn fewer_cases() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        cases: usual.cases / 2,
+        ..usual
+    }
+}
+
+proptest! {
+    #![proptest_config(fewer_cases())]
+
+    #[test]
+    fn the_plain_path_delivers_what_the_general_path_delivers(
+        shape in shape(),
+        probes in prop::collection::vec(probe(), 1..40),
+    ) {
+        let network = build(&shape);
+        let (plain, _) = network.compile_with(Options { plain_path: true });
+        let (general, _) = network.compile_with(Options { plain_path: false });
+        let (plain, general) = (plain.view(), general.view());
+        for probe in &probes {
+            let (index, packet) = packet(probe, &shape.ports);
+            let name = format!("p{}", index + 1);
+            let Some((datapath, Outlet::Bound(node))) = plain.find_port(&name) else { continue };
+            let one = interpret(&plain, &node, datapath, &name, &packet);
+            let other = interpret(&general, &node, datapath, &name, &packet);
+            prop_assert!(!one.is_cut && !other.is_cut);
+            prop_assert_eq!(
+                &one.deliveries, &other.deliveries,
+                "{:?} from {} on {}\nplain:\n{}\ngeneral:\n{}", packet, name, node, one.trace, other.trace
+            );
+        }
+    }
+}
+
+/// Two nodes, two switches of blocks, a pod on each node.
+fn two_nodes() -> Network {
+    let ports = vec![(0, 2, 1, true), (1, 10, 2, true), (0, 20, 3, true)];
+    build(&Shape {
+        ports,
+        switches: vec![(true, true), (true, true), (false, false)],
+        routes: Vec::new(),
+    })
+}
+
+fn ping(from: (u8, u8), to: IpAddr, ttl: u8) -> Packet {
+    let mut packet = Packet::new();
+    packet.set(Symbol::EthSrc, port_mac(from.0, from.1));
+    packet.set(Symbol::EthDst, router_mac(from.0));
+    packet.set(Symbol::IpTtl, ttl);
+    match to {
+        IpAddr::V4(to) => {
+            packet.set(Symbol::EthType, 0x800u16);
+            packet.set(Symbol::IpProto, 1u8);
+            packet.set(Symbol::Ip4Src, ipv4(from.0, from.1));
+            packet.set(Symbol::Ip4Dst, to);
+            packet.set(Symbol::Icmp4Type, 8u8);
+        }
+        IpAddr::V6(to) => {
+            packet.set(Symbol::EthType, 0x86ddu16);
+            packet.set(Symbol::IpProto, 58u8);
+            packet.set(Symbol::Ip6Src, ipv6(from.0, from.1));
+            packet.set(Symbol::Ip6Dst, to);
+            packet.set(Symbol::Icmp6Type, 128u8);
+        }
+    }
+    packet
+}
+
+/// A ping from p1 comes out at these ports, with these TTLs.
+#[track_caller]
+fn check(network: &Network, to: IpAddr, ttl: u8, options: Options, expected: &[(&str, u128)]) {
+    let (compiler, _) = network.compile_with(options);
+    let view = compiler.view();
+    let (datapath, _) = view.find_port("p1").expect("a port");
+    let outcome = interpret(&view, &node_name(1), datapath, "p1", &ping((0, 2), to, ttl));
+    let deliveries = outcome.deliveries.iter();
+    let found: Vec<(&str, u128)> = deliveries
+        .map(|delivery| (&*delivery.port, delivery.packet.get(Symbol::IpTtl)))
+        .collect();
+    assert_eq!(found, expected, "{to} {options:?}\n{}", outcome.trace);
+}
+
+#[test]
+fn a_packet_is_routed_to_another_node_with_its_ttl_down_by_one() {
+    let network = two_nodes();
+    for plain_path in [true, false] {
+        let options = Options { plain_path };
+        for to in [IpAddr::V4(ipv4(1, 10)), IpAddr::V6(ipv6(1, 10))] {
+            check(&network, to, 64, options, &[("p2", 63)]);
+            check(&network, to, 1, options, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_router_answers_pings_of_its_addresses_wherever_they_are() {
+    let network = two_nodes();
+    for plain_path in [true, false] {
+        let options = Options { plain_path };
+        let gateways = [ipv4(0, 1), ipv4(1, 9), ipv4(0, 17), ipv4(1, 1)].map(IpAddr::V4);
+        let link_local = IpAddr::V6(link_local(router_mac(0)));
+        for to in gateways.into_iter().chain([IpAddr::V6(ipv6(1, 9))]) {
+            check(&network, to, 1, options, &[("p1", 254)]);
+        }
+        check(&network, link_local, 64, options, &[("p1", 255)]);
+    }
+}
+
+#[test]
+fn what_no_route_is_for_is_dropped() {
+    let network = two_nodes();
+    for plain_path in [true, false] {
+        let options = Options { plain_path };
+        for to in [Ipv4Addr::new(8, 8, 8, 8), ipv4(1, 11), ipv4(9, 1)] {
+            check(&network, IpAddr::V4(to), 64, options, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_port_reaches_itself_through_the_router() {
+    let network = two_nodes();
+    for plain_path in [true, false] {
+        let options = Options { plain_path };
+        check(&network, IpAddr::V4(ipv4(0, 2)), 64, options, &[("p1", 63)]);
+    }
+}

@@ -1,0 +1,275 @@
+//! The OpenFlow task of a node: dial, pump, back off, around [`Session`].
+//!
+//! Must not: decide anything.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use openflow_rs::connection::{Connection, ConnectionError, Remote, Sender};
+
+use super::{Report, Reporter, sleep_until};
+use crate::backoff::Backoff;
+use crate::chassis::Facts;
+use crate::cluster::Link;
+use crate::mailbox::{Delivery, Mailbox};
+use crate::nodes::{Address, NodeSpec};
+use crate::session::ledger::Counts;
+use crate::session::{Effect, Event, Note, Session, Totals};
+
+/// See the [module](self).
+pub(super) struct Task {
+    spec: NodeSpec,
+    bridge: String,
+    session: Session,
+    mailbox: Arc<Mailbox<Delivery>>,
+    reporter: Reporter,
+    backoff: Backoff,
+    progress: (Counts, Counts, Totals),
+    complaint: Option<(String, u32)>,
+    refusals_said: usize,
+}
+
+/// What a round of effects means for the connection.
+enum Verdict {
+    GoOn,
+    Close(String),
+}
+
+impl Task {
+    pub(super) fn new(
+        spec: NodeSpec,
+        mailbox: Arc<Mailbox<Delivery>>,
+        reporter: Reporter,
+        now: Instant,
+    ) -> Task {
+        Task {
+            spec,
+            bridge: Facts::default_bridge(),
+            session: Session::new(now),
+            mailbox,
+            reporter,
+            backoff: Backoff::new(),
+            progress: <(Counts, Counts, Totals)>::default(),
+            complaint: None,
+            refusals_said: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let cancel = self.reporter.cancel.clone();
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.serve() => {}
+        }
+    }
+
+    async fn serve(&mut self) {
+        let mut queue = VecDeque::new();
+        loop {
+            while !self.session.is_wanted() {
+                let delivery = self.mailbox.take().await;
+                self.deliver(delivery, &mut queue).await;
+            }
+            let remote = self.remote();
+            match Connection::connect(&remote, DIAL_TIMEOUT).await {
+                Ok(connection) => {
+                    self.complaint = None;
+                    self.refusals_said = 0;
+                    self.backoff.connected(Instant::now());
+                    tracing::info!(%remote, "switch connected");
+                    self.reporter.report(Report::Link(Link::Up)).await;
+                    let reason = self.converse(connection).await;
+                    tracing::warn!(%remote, reason, "switch disconnected; dialling again");
+                    self.handle(Event::Disconnected, &mut queue).await;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    let times = match self.complaint.take() {
+                        Some((said, times)) if said == text => times.saturating_add(1),
+                        _ => 1,
+                    };
+                    // The bridge may have been made a moment ago: once is nothing to complain about.
+                    if times == 2 {
+                        tracing::warn!(%remote, error = %text, "switch is not reachable; trying again");
+                    } else {
+                        tracing::debug!(%remote, error = %text, times, "switch is not reachable; trying again");
+                    }
+                    self.complaint = Some((text, times));
+                }
+            }
+            self.reporter.report(Report::Link(Link::Down)).await;
+            self.pause().await;
+        }
+    }
+
+    /// Waits before the next dial; the desired set goes on changing meanwhile.
+    async fn pause(&mut self) {
+        let until = Instant::now() + self.backoff.failed(Instant::now(), rand::random());
+        let mut queue = VecDeque::new();
+        loop {
+            tokio::select! {
+                () = sleep_until(Some(until)) => return,
+                delivery = self.mailbox.take() => {
+                    let dial = delivery.dial;
+                    self.deliver(delivery, &mut queue).await;
+                    if dial {
+                        self.backoff.reset();
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Until the connection ends; returns why.
+    async fn converse(&mut self, connection: Connection) -> String {
+        let (sender, mut receiver) = connection.split();
+        let mut sender = Some(sender);
+        let mut writing: Option<BoxFuture<'static, (Sender, Result<(), ConnectionError>)>> = None;
+        // Bounded by what a session sends: one bundle and what it asks. A peer that asks for echoes without reading the
+        // replies is given up.
+        let mut queue: VecDeque<Bytes> = VecDeque::new();
+        let mut verdict = self.handle(Event::Connected, &mut queue).await;
+        loop {
+            if let Verdict::Close(reason) = verdict {
+                return reason;
+            }
+            if queue.len() > QUEUE_MAX {
+                return format!(
+                    "more than {QUEUE_MAX} messages are waiting for the switch to read them"
+                );
+            }
+            if !queue.is_empty()
+                && let Some(sender) = sender.take()
+            {
+                writing = Some(write(sender, std::mem::take(&mut queue)).boxed());
+            }
+            let deadline = self.session.deadline();
+            verdict = tokio::select! {
+                received = receiver.receive() => match received {
+                    Ok(Some(received)) => {
+                        let xid = received.header.xid;
+                        let event = match received.message {
+                            Ok(message) => Event::Received { xid, message },
+                            Err(error) => Event::Garbled { xid, error: error.to_string() },
+                        };
+                        self.handle(event, &mut queue).await
+                    }
+                    Ok(None) => return "the switch closed the connection".to_owned(),
+                    Err(error) => return error.to_string(),
+                },
+                (back, outcome) = async { writing.as_mut().expect("guarded").await }, if writing.is_some() => {
+                    writing = None;
+                    sender = Some(back);
+                    match outcome {
+                        Ok(()) => Verdict::GoOn,
+                        Err(error) => return error.to_string(),
+                    }
+                }
+                delivery = self.mailbox.take() => self.deliver(delivery, &mut queue).await,
+                () = sleep_until(deadline) => self.handle(Event::Tick, &mut queue).await,
+            };
+        }
+    }
+
+    async fn deliver(&mut self, delivery: Delivery, queue: &mut VecDeque<Bytes>) -> Verdict {
+        if let Some(bridge) = &delivery.bridge {
+            self.bridge.clone_from(bridge);
+        }
+        self.handle(Event::Delivered(delivery), queue).await
+    }
+
+    async fn handle(&mut self, event: Event, queue: &mut VecDeque<Bytes>) -> Verdict {
+        let mut verdict = Verdict::GoOn;
+        let effects = self.session.handle(event, Instant::now());
+        let mut acknowledged = None;
+        for effect in effects {
+            match effect {
+                Effect::Send(bytes) => queue.push_back(bytes),
+                Effect::Close(reason) => verdict = Verdict::Close(reason),
+                Effect::Acknowledged(generation) => acknowledged = Some(generation),
+                Effect::Refused(refusal) => {
+                    self.refusals_said += 1;
+                    // A peer can trigger these; a few tell the story.
+                    if self.refusals_said <= REFUSALS_SAID {
+                        tracing::error!(flow = %refusal.what, error = %refusal.error, "switch refuses a flow; it goes without");
+                    } else {
+                        tracing::debug!(flow = %refusal.what, error = %refusal.error, "switch refuses a flow");
+                    }
+                }
+                Effect::Note(note) => log(&note),
+            }
+        }
+        let (flows, groups) = self.session.counts();
+        let progress = (flows, groups, self.session.totals());
+        if progress != self.progress {
+            self.progress = progress;
+            self.reporter
+                .report(Report::Progress {
+                    flows,
+                    groups,
+                    totals: progress.2,
+                })
+                .await;
+        }
+        // After the counts, so that whoever waits for the acknowledgement sees them.
+        if let Some(generation) = acknowledged {
+            self.reporter.report(Report::Acknowledged(generation)).await;
+        }
+        verdict
+    }
+
+    fn remote(&self) -> Remote {
+        match self.spec.openflow(&self.bridge) {
+            Address::Unix(path) => Remote::Unix(path),
+            Address::Tcp { host, port } => Remote::Tcp { host, port },
+        }
+    }
+}
+
+async fn write(
+    mut sender: Sender,
+    messages: VecDeque<Bytes>,
+) -> (Sender, Result<(), ConnectionError>) {
+    for message in messages {
+        if let Err(error) = sender.feed(message).await {
+            return (sender, Err(error));
+        }
+    }
+    let flushed = sender.flush().await;
+    (sender, flushed)
+}
+
+fn log(note: &Note) {
+    match note {
+        Note::Read { found, stale } => tracing::info!(found, stale, "switch read"),
+        Note::Unreadable => {
+            tracing::warn!("the switch holds flows that cannot be decoded; sending everything anew")
+        }
+        Note::Applied { flows, groups } => tracing::info!(
+            flows_put = flows.0,
+            flows_removed = flows.1,
+            groups_put = groups.0,
+            groups_removed = groups.1,
+            "bundle acknowledged"
+        ),
+        Note::OptionsReplaced => {
+            tracing::warn!("the switch mapped other tunnel options; they and all flows are cleared")
+        }
+        Note::StrayError(error) => tracing::debug!(
+            error,
+            "switch reports an error about nothing that is awaited"
+        ),
+        Note::Garbled(error) => {
+            tracing::debug!(error, "switch sent a message that cannot be decoded")
+        }
+    }
+}
+
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+const QUEUE_MAX: usize = 1024;
+const REFUSALS_SAID: usize = 10;

@@ -1,0 +1,134 @@
+//! The OVSDB task of a node: a connection, its monitor, and one transaction at a time, around [`Chassis`].
+//!
+//! Must not: decide anything.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use weft_ovsdb::{ConnectOptions, Connection, Monitor, Remote};
+
+use super::{Report, Reporter, sleep_until};
+use crate::backoff::Backoff;
+use crate::chassis::{Chassis, Configuration, Effect, Event};
+use crate::mailbox::{Instructions, Mailbox};
+use crate::nodes::{Address, NodeSpec};
+
+/// See the [module](self).
+pub(super) struct Task {
+    remote: Remote,
+    chassis: Chassis,
+    instructions: Arc<Mailbox<Instructions>>,
+    reporter: Reporter,
+    complaint: Option<String>,
+}
+
+impl Task {
+    pub(super) fn new(
+        spec: &NodeSpec,
+        configuration: Configuration,
+        instructions: Arc<Mailbox<Instructions>>,
+        reporter: Reporter,
+    ) -> Task {
+        let remote = match spec.ovsdb.clone() {
+            Address::Unix(path) => Remote::Unix(path),
+            Address::Tcp { host, port } => Remote::Tcp { host, port },
+        };
+        Task {
+            remote,
+            chassis: Chassis::new(configuration),
+            instructions,
+            reporter,
+            complaint: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let cancel = self.reporter.cancel.clone();
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.serve() => {}
+        }
+    }
+
+    async fn serve(&mut self) {
+        let connection =
+            Connection::connect(self.remote.clone(), DATABASE, ConnectOptions::default());
+        let mut backoff = Backoff::new();
+        loop {
+            match connection.monitor(Chassis::monitored()).await {
+                Ok(monitor) => {
+                    backoff.connected(Instant::now());
+                    self.watch(&connection, monitor).await;
+                }
+                Err(error) => self.complain(&error.to_string()),
+            }
+            tokio::time::sleep(backoff.failed(Instant::now(), rand::random())).await;
+        }
+    }
+
+    /// Until the monitor ends, which a lost connection does not do.
+    async fn watch(&mut self, connection: &Connection, mut monitor: Monitor) {
+        let mut transaction: Option<BoxFuture<'static, Result<(), String>>> = None;
+        loop {
+            let deadline = self.chassis.deadline();
+            let event = tokio::select! {
+                spoken = monitor.next() => match spoken {
+                    Some(event) => {
+                        self.log(&event);
+                        Event::Database(event)
+                    }
+                    None => return,
+                },
+                outcome = async { transaction.as_mut().expect("guarded").await }, if transaction.is_some() => {
+                    transaction = None;
+                    Event::TransactionEnded(outcome)
+                }
+                instructions = self.instructions.take() => {
+                    Event::Answers(instructions.answers.into_iter().collect())
+                }
+                () = sleep_until(deadline) => Event::Tick,
+            };
+            for effect in self.chassis.handle(event, Instant::now()) {
+                match effect {
+                    Effect::Transact(operations) => {
+                        let connection = connection.clone();
+                        let outcome = async move {
+                            connection
+                                .transact(operations)
+                                .await
+                                .map(drop)
+                                .map_err(|error| error.to_string())
+                        };
+                        transaction = Some(outcome.boxed());
+                    }
+                    Effect::Facts(facts) => self.reporter.report(Report::Facts(facts)).await,
+                    Effect::Connected(is) => self.reporter.report(Report::OvsdbConnected(is)).await,
+                    Effect::Complain(complaint) => tracing::warn!("{complaint}"),
+                }
+            }
+        }
+    }
+
+    fn log(&mut self, event: &weft_ovsdb::Event) {
+        match event {
+            weft_ovsdb::Event::Snapshot(rows) => {
+                tracing::info!(remote = %self.remote, rows = rows.len(), "node's database read");
+                self.complaint = None;
+            }
+            weft_ovsdb::Event::Changes(_) => {}
+            weft_ovsdb::Event::Disconnected { reason } => self.complain(reason),
+        }
+    }
+
+    /// Said once, however often it is tried.
+    fn complain(&mut self, reason: &str) {
+        if self.complaint.as_deref() != Some(reason) {
+            tracing::warn!(remote = %self.remote, reason, "node's database is not reachable; trying again");
+            self.complaint = Some(reason.to_owned());
+        }
+    }
+}
+
+const DATABASE: &str = "Open_vSwitch";

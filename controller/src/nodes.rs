@@ -1,0 +1,322 @@
+//! The nodes file: which nodes there are and where they are dialled.
+//!
+//! ```yaml
+//! nodes:
+//!   - name: n1
+//!     ovsdb: unix:/run/openvswitch/db.sock
+//!     openflow: unix:/run/openvswitch/br-int.mgmt   # optional
+//!     encapIp: 192.0.2.1                            # optional
+//! ```
+//!
+//! The file is watched. A version that does not parse changes nothing: the last good one stays in force, and each
+//! distinct complaint is logged once.
+//!
+//! Invariants: names are unique within a file; every remote of a published [`Nodes`] can be dialled.
+//!
+//! Must not: dial anything, or know what the sessions do with a node.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::Watcher;
+use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+use weft_compiler::NodeName;
+
+/// Every node of the nodes file, by name.
+pub type Nodes = BTreeMap<NodeName, NodeSpec>;
+
+/// Where one node is dialled. `encap_ip` wins over what the node itself says in `external_ids:ovn-encap-ip`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSpec {
+    /// The node's OVSDB server, `unix:PATH` or `tcp:HOST:PORT`.
+    pub ovsdb: Address,
+    /// The integration bridge's management socket or passive port. `None`: [`NodeSpec::openflow`] derives it.
+    pub openflow: Option<Address>,
+    /// The address under which other nodes reach this node's tunnels.
+    pub encap_ip: Option<IpAddr>,
+}
+
+impl NodeSpec {
+    /// The OpenFlow address of `bridge` on this node: as given; else `BRIDGE.mgmt` beside a unix OVSDB socket, where
+    /// `ovs-vswitchd` puts it; else port 6653 (IANA's) of the host that serves OVSDB.
+    #[must_use]
+    pub fn openflow(&self, bridge: &str) -> Address {
+        match (&self.openflow, &self.ovsdb) {
+            (Some(given), _) => given.clone(),
+            (None, Address::Unix(socket)) => {
+                Address::Unix(socket.with_file_name(format!("{bridge}.mgmt")))
+            }
+            (None, Address::Tcp { host, .. }) => Address::Tcp {
+                host: host.clone(),
+                port: OPENFLOW_PORT,
+            },
+        }
+    }
+}
+
+/// An address that can be dialled. Mutual TLS joins these as a variant of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `unix:PATH`
+    Unix(PathBuf),
+    /// `tcp:HOST:PORT`, an IPv6 host in brackets.
+    Tcp {
+        /// A name or an address, without brackets.
+        host: String,
+        /// Never 0.
+        port: u16,
+    },
+}
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            if path.is_empty() {
+                return Err(format!(
+                    "\"{text}\" names no socket; write unix:/path/to/db.sock"
+                ));
+            }
+            return Ok(Address::Unix(PathBuf::from(path)));
+        }
+        let Some(rest) = text.strip_prefix("tcp:") else {
+            return Err(format!("\"{text}\" is neither unix:PATH nor tcp:HOST:PORT"));
+        };
+        let Some((host, port)) = rest.rsplit_once(':') else {
+            return Err(format!("\"{text}\" has no port; write tcp:HOST:PORT"));
+        };
+        let host = host
+            .strip_prefix('[')
+            .and_then(|inner| inner.strip_suffix(']'))
+            .unwrap_or(host);
+        if host.is_empty() {
+            return Err(format!("\"{text}\" names no host; write tcp:HOST:PORT"));
+        }
+        match port.parse::<u16>() {
+            Ok(port) if port != 0 => Ok(Address::Tcp {
+                host: host.to_owned(),
+                port,
+            }),
+            _ => Err(format!(
+                "\"{port}\" in \"{text}\" is no port; write a number from 1 to 65535"
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
+        }
+    }
+}
+
+/// Why a nodes file is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NodesError {
+    /// The file cannot be read.
+    #[error("{}: {source}; give the path of a readable nodes file", path.display())]
+    Read {
+        /// The nodes file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no YAML of the expected shape.
+    #[error("{}: {message}", path.display())]
+    Parse {
+        /// The nodes file.
+        path: PathBuf,
+        /// Line, column and complaint.
+        message: String,
+    },
+    /// A field of one node holds something that cannot be used.
+    #[error("{}: nodes[{index}] \"{node}\": {field}: {message}", path.display())]
+    Field {
+        /// The nodes file.
+        path: PathBuf,
+        /// Position in the list, from 0.
+        index: usize,
+        /// The node's name as written.
+        node: String,
+        /// The field's name as written in the file.
+        field: &'static str,
+        /// What was found and what to write instead.
+        message: String,
+    },
+    /// The directory of the file cannot be watched.
+    #[error("{}: cannot be watched: {source}; raise fs.inotify.max_user_watches if there are too many", path.display())]
+    Watch {
+        /// The nodes file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: notify::Error,
+    },
+}
+
+/// Parses the text of a nodes file; `path` is for messages only.
+///
+/// # Errors
+/// [`NodesError::Parse`] or [`NodesError::Field`]; nothing of a file with an error is used.
+pub fn parse(path: &Path, text: &str) -> Result<Nodes, NodesError> {
+    // A file that holds only comments is a list without nodes.
+    let file: Option<NodesFile> =
+        serde_saphyr::from_str(text).map_err(|error| NodesError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+    let mut nodes = Nodes::new();
+    for (index, entry) in file.unwrap_or_default().nodes.into_iter().enumerate() {
+        let fault = |field, message| NodesError::Field {
+            path: path.to_owned(),
+            index,
+            node: entry.name.clone(),
+            field,
+            message,
+        };
+        if entry.name.is_empty() {
+            return Err(fault("name", "is empty; write the node's name".to_owned()));
+        }
+        let ovsdb = entry
+            .ovsdb
+            .parse()
+            .map_err(|message| fault("ovsdb", message))?;
+        let openflow = match &entry.openflow {
+            Some(text) => Some(text.parse().map_err(|message| fault("openflow", message))?),
+            None => None,
+        };
+        let encap_ip = match &entry.encap_ip {
+            Some(text) => Some(text.parse::<IpAddr>().map_err(|_| {
+                fault(
+                    "encapIp",
+                    format!("\"{text}\" is no IP address; write one such as 192.0.2.1"),
+                )
+            })?),
+            None => None,
+        };
+        let spec = NodeSpec {
+            ovsdb,
+            openflow,
+            encap_ip,
+        };
+        if nodes
+            .insert(NodeName::from(entry.name.as_str()), spec)
+            .is_some()
+        {
+            return Err(fault(
+                "name",
+                "is used twice; give each node its own".to_owned(),
+            ));
+        }
+    }
+    Ok(nodes)
+}
+
+/// Reads and parses a nodes file.
+///
+/// # Errors
+/// As [`parse`], and [`NodesError::Read`].
+pub fn load(path: &Path) -> Result<Nodes, NodesError> {
+    let text = std::fs::read_to_string(path).map_err(|source| NodesError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(path, &text)
+}
+
+/// Publishes the nodes of `path`, now and whenever the file changes. Ends when no receiver is left. Needs a tokio
+/// runtime.
+///
+/// # Errors
+/// When the file is not good at the start, or its directory cannot be watched.
+pub fn watch(path: &Path) -> Result<watch::Receiver<Nodes>, NodesError> {
+    // One place is enough: a full channel already says "look again".
+    let (touched, mut look) = mpsc::channel::<()>(1);
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.map_or(true, |event| !event.kind.is_access()) {
+            let _full_says_the_same = touched.try_send(());
+        }
+    })
+    .map_err(|source| NodesError::Watch {
+        path: path.to_owned(),
+        source,
+    })?;
+    // The directory, not the file: editors and ConfigMap mounts replace the file, and a watch on the old inode is blind.
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    watcher
+        .watch(directory, notify::RecursiveMode::NonRecursive)
+        .map_err(|source| NodesError::Watch {
+            path: path.to_owned(),
+            source,
+        })?;
+    // After the watch is in place, so that no change falls between.
+    let (publish, nodes) = watch::channel(load(path)?);
+    let path = path.to_owned();
+    tokio::spawn(async move {
+        let _watcher = watcher;
+        let mut complaint = None;
+        loop {
+            tokio::select! {
+                () = publish.closed() => return,
+                touched = look.recv() => if touched.is_none() { return },
+            }
+            // A file is written in steps; wait for them to end rather than complain about a half.
+            tokio::time::sleep(SETTLE).await;
+            let path = path.clone();
+            let loaded = tokio::task::spawn_blocking(move || load(&path)).await;
+            match loaded {
+                Ok(Ok(nodes)) => {
+                    complaint = None;
+                    publish.send_if_modified(|known| {
+                        let differs = *known != nodes;
+                        *known = nodes;
+                        differs
+                    });
+                }
+                Ok(Err(error)) => {
+                    let text = error.to_string();
+                    if complaint.as_ref() != Some(&text) {
+                        tracing::error!(error = %text, "nodes file not taken; the last good one stays in force");
+                        complaint = Some(text);
+                    }
+                }
+                Err(_runtime_ends) => return,
+            }
+        }
+    });
+    Ok(nodes)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodesFile {
+    #[serde(default)]
+    nodes: Vec<NodeEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NodeEntry {
+    name: String,
+    ovsdb: String,
+    openflow: Option<String>,
+    encap_ip: Option<String>,
+}
+
+const OPENFLOW_PORT: u16 = 6653;
+const SETTLE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests;

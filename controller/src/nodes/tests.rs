@@ -1,0 +1,118 @@
+//! What a nodes file may say, and what becomes of one that says something else.
+//!
+//! Must not: wait by time; the watcher's tests await the published value.
+
+use super::*;
+
+fn parse_text(text: &str) -> Result<Nodes, String> {
+    parse(Path::new("nodes.yaml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_node_needs_a_name_and_an_ovsdb_address_and_derives_the_rest() {
+    let nodes = parse_text(
+        "nodes:\n- {name: n1, ovsdb: 'unix:/run/n1/db.sock'}\n- {name: n2, ovsdb: 'tcp:[2001:db8::2]:6640', encapIp: 192.0.2.2}\n\
+         - {name: n3, ovsdb: 'tcp:host:6640', openflow: 'tcp:host:7000'}\n",
+    )
+    .unwrap();
+    let of = |name: &str| nodes[&NodeName::from(name)].openflow("br-int").to_string();
+    assert_eq!(of("n1"), "unix:/run/n1/br-int.mgmt");
+    assert_eq!(of("n2"), "tcp:[2001:db8::2]:6653");
+    assert_eq!(of("n3"), "tcp:host:7000");
+    assert_eq!(
+        nodes[&NodeName::from("n2")].encap_ip,
+        Some("192.0.2.2".parse().unwrap())
+    );
+    assert_eq!(nodes[&NodeName::from("n1")].encap_ip, None);
+}
+
+#[test]
+fn an_empty_file_names_no_nodes() {
+    assert!(parse_text("").unwrap().is_empty());
+    assert!(parse_text("# none yet\n").unwrap().is_empty());
+    assert!(parse_text("nodes: []\n").unwrap().is_empty());
+}
+
+#[test]
+fn a_complaint_names_the_file_the_node_and_the_field() {
+    for (text, expected) in [
+        (
+            "nodes: [{name: a, ovsdb: 'ssl:x:1'}]",
+            "nodes.yaml: nodes[0] \"a\": ovsdb: \"ssl:x:1\" is neither",
+        ),
+        (
+            "nodes: [{name: a, ovsdb: 'tcp:h:x'}]",
+            "nodes.yaml: nodes[0] \"a\": ovsdb: \"x\" in \"tcp:h:x\" is no port",
+        ),
+        (
+            "nodes: [{name: a, ovsdb: 'tcp:h:0'}]",
+            "\"0\" in \"tcp:h:0\" is no port",
+        ),
+        ("nodes: [{name: a, ovsdb: 'unix:'}]", "names no socket"),
+        ("nodes: [{name: a, ovsdb: 'tcp:6640'}]", "has no port"),
+        ("nodes: [{name: '', ovsdb: 'unix:/x'}]", "name: is empty"),
+        (
+            "nodes: [{name: a, ovsdb: 'unix:/x', encapIp: here}]",
+            "encapIp: \"here\" is no IP address",
+        ),
+        (
+            "nodes: [{name: a, ovsdb: 'unix:/x', openflow: x}]",
+            "openflow: \"x\" is neither",
+        ),
+        (
+            "nodes: [{name: a, ovsdb: 'unix:/x'}, {name: a, ovsdb: 'unix:/y'}]",
+            "nodes[1] \"a\": name: is used twice",
+        ),
+        ("nodes: [{name: a}]", "nodes.yaml: "),
+        (
+            "nodes: [{name: a, ovsdb: 'unix:/x', colour: red}]",
+            "colour",
+        ),
+        ("nodes: [", "nodes.yaml: "),
+    ] {
+        let error = parse_text(text).unwrap_err();
+        assert!(
+            error.contains(expected),
+            "{text}\n  said {error}\n  not  {expected}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_is_published_and_a_broken_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("nodes.yaml");
+    let write = |text: &str| {
+        // As editors and ConfigMap mounts do: a new file takes the old one's place.
+        let next = directory.path().join("next");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(&next, &path).unwrap();
+    };
+    write("nodes: [{name: a, ovsdb: 'unix:/a'}]");
+    let mut nodes = watch(&path).unwrap();
+    assert_eq!(nodes.borrow_and_update().len(), 1);
+    write("nodes: [{name: a, ovsdb: 'unix:/a'}");
+    write("nodes: [{name: a, ovsdb: 'unix:/a'}, {name: b, ovsdb: 'unix:/b'}]");
+    let names = |nodes: &Nodes| nodes.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let seen = tokio::time::timeout(
+        Duration::from_secs(10),
+        nodes.wait_for(|nodes| nodes.len() == 2),
+    )
+    .await;
+    assert_eq!(
+        names(&seen.expect("the change was not seen").unwrap()),
+        ["a", "b"]
+    );
+}
+
+#[test]
+fn an_address_prints_as_it_was_written() {
+    for text in [
+        "unix:/run/db.sock",
+        "tcp:host:6640",
+        "tcp:[2001:db8::1]:6640",
+        "tcp:192.0.2.1:1",
+    ] {
+        assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+    }
+}

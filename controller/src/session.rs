@@ -1,0 +1,567 @@
+//! The OpenFlow side of one node: what the switch holds is made what it should hold, and stays that.
+//!
+//! ```text
+//! Connected ─▶ features ─▶ option map ─▶ read flows and groups ─▶ Ready ◀──────────────────┐
+//!                                               ▲                  │ something differs      │ barrier reply:
+//!                                               └── time to look ──┤                        │ acknowledged
+//!                                                                  ▼                        │
+//!                                       bundle: open, groups, flows, group deletions, commit, barrier
+//! ```
+//!
+//! A pure state machine: [`Session::handle`] takes an event and the time and returns effects. Its events are bytes decoded, time passed
+//! and desired sets changed, so that a run can be written down and played again.
+//!
+//! Invariants:
+//! - One bundle is in flight; what changes meanwhile goes into the next, once per key.
+//! - A bundle is atomic: no packet sees half of it. Groups come before the flows that use them and go after them, since
+//!   deleting a group takes the flows that use it along.
+//! - Nothing is sent to a switch that has not been read since it connected, nor before the desired set is known.
+//! - What the switch refuses is reported by name and left out for this node; everything else still applies.
+//!
+//! Must not: do IO, read the clock, know other nodes.
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use openflow_rs::{ErrorMessage, FlowKey, Message};
+use weft_compiler::{CompiledFlow, CompiledGroup};
+
+use crate::mailbox::Delivery;
+
+use bundle::{Bundle, Start};
+use ledger::{ByKey, Counts, Keyed, Ledger};
+use reading::Reading;
+
+mod bundle;
+mod disturbance;
+pub mod ledger;
+mod options;
+mod reading;
+mod request;
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Event {
+    /// The switch is connected and speaks OpenFlow 1.5.
+    Connected,
+    /// It said something.
+    Received {
+        /// The transaction ID it answers, or its own.
+        xid: u32,
+        /// What it said.
+        message: Message,
+    },
+    /// It said something that cannot be decoded.
+    Garbled {
+        /// The transaction ID it answers, or its own.
+        xid: u32,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The connection is gone.
+    Disconnected,
+    /// What should be there changed.
+    Delivered(Delivery),
+    /// [`Session::deadline`] has come.
+    Tick,
+}
+
+/// What a session wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Send these bytes: whole messages, in order.
+    Send(Bytes),
+    /// Give the connection up and dial again after a while.
+    Close(String),
+    /// The switch has what this generation asks for.
+    Acknowledged(u64),
+    /// The switch will not take something; it goes without on this node.
+    Refused(Refusal),
+    /// Something for the log.
+    Note(Note),
+}
+
+/// What a switch refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The flow or group as `ovs-ofctl` writes it; a flow's cookie leads to its logical flow.
+    pub what: String,
+    /// The error's name.
+    pub error: String,
+}
+
+/// For the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The switch was read: `found` flows and groups, of which `stale` are not as they should be.
+    Read {
+        /// Flows and groups on the switch.
+        found: usize,
+        /// Those that nobody wants, or wants otherwise.
+        stale: usize,
+    },
+    /// The switch holds something that cannot be decoded: everything is deleted and sent again, in one bundle.
+    Unreadable,
+    /// A bundle was acknowledged.
+    Applied {
+        /// Flows added or replaced, and removed.
+        flows: (usize, usize),
+        /// Groups added or replaced, and removed.
+        groups: (usize, usize),
+    },
+    /// The option map held something else, which was cleared together with all flows.
+    OptionsReplaced,
+    /// An error about nothing that was asked.
+    StrayError(String),
+    /// A message that cannot be decoded and that nothing depends on.
+    Garbled(String),
+}
+
+/// The session; see the [module](self).
+#[derive(Debug)]
+pub struct Session {
+    flows: Ledger<CompiledFlow>,
+    groups: Ledger<CompiledGroup>,
+    /// The generation that the desired sets make complete.
+    wanted: Option<u64>,
+    acknowledged: u64,
+    phase: Phase,
+    next_xid: u32,
+    next_bundle: u32,
+    heard: Instant,
+    echo_asked: bool,
+    read_at: Instant,
+    /// Somebody else changed flows since they were read.
+    disturbed: bool,
+    start: Start,
+    totals: Totals,
+}
+
+/// What a session has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Acknowledged bundles.
+    pub bundles: u64,
+    /// Flows and groups in them.
+    pub changes: u64,
+    /// How often the switch was read.
+    pub reads: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Disconnected,
+    Features {
+        xid: u32,
+    },
+    Options {
+        xid: u32,
+    },
+    OptionsChanged {
+        barrier: u32,
+    },
+    Reading(Reading),
+    Ready,
+    InFlight(Bundle),
+    /// Given up; the edge closes the connection.
+    Closed,
+}
+
+impl Session {
+    /// A session that is not connected.
+    #[must_use]
+    pub fn new(now: Instant) -> Session {
+        Session {
+            flows: Ledger::default(),
+            groups: Ledger::default(),
+            wanted: None,
+            acknowledged: 0,
+            phase: Phase::Disconnected,
+            next_xid: 1,
+            next_bundle: 1,
+            heard: now,
+            echo_asked: false,
+            read_at: now,
+            disturbed: false,
+            start: Start::Known,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes one event in and says what to do.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Connected => self.connected(now, &mut effects),
+            Event::Disconnected => self.phase = Phase::Disconnected,
+            Event::Delivered(delivery) => self.delivered(delivery),
+            Event::Received { xid, message } => {
+                self.heard = now;
+                self.echo_asked = false;
+                self.received(xid, message, now, &mut effects);
+            }
+            Event::Garbled { xid, error } => {
+                self.heard = now;
+                self.echo_asked = false;
+                self.garbled(xid, error, &mut effects);
+            }
+            Event::Tick => {}
+        }
+        self.keep_alive(now, &mut effects);
+        self.advance(now, &mut effects);
+        effects
+    }
+
+    /// When to deliver [`Event::Tick`] if nothing else happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Disconnected | Phase::Closed => None,
+            phase => {
+                let silence = self.heard + if self.echo_asked { DEAD } else { IDLE };
+                let recheck = matches!(phase, Phase::Ready).then(|| self.read_again_at());
+                Some(recheck.map_or(silence, |recheck| recheck.min(silence)))
+            }
+        }
+    }
+
+    /// Whether the desired set is known, so that it is worth dialling.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    /// Sizes of the flow and the group ledger.
+    #[must_use]
+    pub fn counts(&self) -> (Counts, Counts) {
+        (self.flows.counts(), self.groups.counts())
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The last generation that was acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    fn connected(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.heard = now;
+        self.echo_asked = false;
+        self.flows.forgive();
+        self.groups.forgive();
+        let xid = self.take_xid();
+        effects.push(Effect::Send(request::features(xid)));
+        // Without this a connection that the switch accepted gets no asynchronous message.
+        effects.push(Effect::Send(request::set_config(self.take_xid())));
+        self.phase = Phase::Features { xid };
+    }
+
+    fn delivered(&mut self, delivery: Delivery) {
+        for (key, flow) in delivery.flows {
+            self.flows.want(&key, flow);
+        }
+        for (id, group) in delivery.groups {
+            self.groups.want(&id, group);
+        }
+        self.wanted = delivery.generation.or(self.wanted);
+    }
+
+    fn received(&mut self, xid: u32, message: Message, now: Instant, effects: &mut Vec<Effect>) {
+        match message {
+            Message::EchoRequest(data) => {
+                effects.push(Effect::Send(request::echo_reply(xid, data)))
+            }
+            Message::Error(error) => self.failed(xid, &error, effects),
+            Message::FeaturesReply(_) => {
+                if matches!(self.phase, Phase::Features { xid: asked } if asked == xid) {
+                    let xid = self.take_xid();
+                    effects.push(Effect::Send(request::option_map(xid)));
+                    self.phase = Phase::Options { xid };
+                }
+            }
+            Message::TlvTableReply(reply) => {
+                if matches!(self.phase, Phase::Options { xid: asked } if asked == xid) {
+                    self.map_options(&reply, now, effects);
+                }
+            }
+            Message::MultipartReply(reply) => {
+                if let Some(disturbed) = disturbance::tells(&reply.body) {
+                    self.disturbed |= disturbed;
+                } else if let Phase::Reading(reading) = &mut self.phase {
+                    reading.take_in(xid, reply, &mut self.flows, &mut self.groups);
+                    if reading.is_done() {
+                        effects.push(Effect::Note(reading.note()));
+                        self.totals.reads += 1;
+                        self.phase = Phase::Ready;
+                    }
+                }
+            }
+            Message::BundleControl(control) => {
+                if let Phase::InFlight(bundle) = &mut self.phase {
+                    bundle.control(xid, control);
+                }
+            }
+            Message::BarrierReply => self.barrier(xid, effects),
+            _ => {}
+        }
+    }
+
+    fn garbled(&mut self, xid: u32, error: String, effects: &mut Vec<Effect>) {
+        if let Phase::Reading(reading) = &mut self.phase {
+            reading.spoil(xid);
+            if reading.is_broken {
+                effects.push(Effect::Note(reading.note()));
+                self.start_over();
+                self.phase = Phase::Ready;
+                return;
+            }
+        }
+        effects.push(Effect::Note(Note::Garbled(error)));
+    }
+
+    /// The next bundle takes nothing that the switch has for granted.
+    fn start_over(&mut self) {
+        self.flows.begin_reading();
+        self.groups.begin_reading();
+        self.start = Start::Blank;
+    }
+
+    fn map_options(
+        &mut self,
+        reply: &openflow_rs::TlvTableReply,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        match options::compare(&reply.mappings) {
+            options::Verdict::Good => self.watch_and_read(now, effects),
+            verdict => {
+                if verdict == options::Verdict::Conflict {
+                    effects.push(Effect::Note(Note::OptionsReplaced));
+                    effects.push(Effect::Send(request::delete_all_flows(self.take_xid())));
+                    effects.push(Effect::Send(options::clear(self.take_xid())));
+                }
+                effects.push(Effect::Send(options::add(self.take_xid())));
+                let barrier = self.take_xid();
+                effects.push(Effect::Send(request::barrier(barrier)));
+                self.phase = Phase::OptionsChanged { barrier };
+            }
+        }
+    }
+
+    /// In this order: what changes between the two is told.
+    fn watch_and_read(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Send(disturbance::watch(self.take_xid())));
+        self.read(now, effects);
+    }
+
+    fn read(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.read_at = now;
+        self.disturbed = false;
+        self.start = Start::Known;
+        self.flows.begin_reading();
+        self.groups.begin_reading();
+        let (flows, groups) = (self.take_xid(), self.take_xid());
+        effects.push(Effect::Send(request::read_flows(flows)));
+        effects.push(Effect::Send(request::read_groups(groups)));
+        self.phase = Phase::Reading(Reading::new(flows, groups));
+    }
+
+    fn barrier(&mut self, xid: u32, effects: &mut Vec<Effect>) {
+        match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::OptionsChanged { barrier } if barrier == xid => {
+                let now = self.heard;
+                self.watch_and_read(now, effects);
+            }
+            Phase::InFlight(bundle) if bundle.barrier == xid => self.landed(bundle, effects),
+            other => self.phase = other,
+        }
+    }
+
+    fn landed(&mut self, bundle: Bundle, effects: &mut Vec<Effect>) {
+        match bundle.outcome() {
+            bundle::Outcome::Committed => {
+                let (flows, groups) = bundle.tally();
+                for change in bundle.flow_changes() {
+                    self.flows.applied(change);
+                }
+                for change in bundle.group_changes() {
+                    self.groups.applied(change);
+                }
+                self.start = Start::Known;
+                self.totals.bundles += 1;
+                let count = [flows.0, flows.1, groups.0, groups.1]
+                    .into_iter()
+                    .sum::<usize>();
+                self.totals.changes = self
+                    .totals
+                    .changes
+                    .saturating_add(count.try_into().unwrap_or(u64::MAX));
+                effects.push(Effect::Note(Note::Applied { flows, groups }));
+                // What was refused at the door may still have an old version, which has to go first.
+                if !bundle.has_refusals() {
+                    self.acknowledge(bundle.generation, effects);
+                }
+            }
+            bundle::Outcome::RefusedInPart => {
+                // Nothing was applied: all again, without what was refused.
+                self.flows.replan(bundle.flow_changes());
+                self.groups.replan(bundle.group_changes());
+            }
+            bundle::Outcome::Failed(reason) => self.close(reason, effects),
+        }
+    }
+
+    fn failed(&mut self, xid: u32, error: &ErrorMessage, effects: &mut Vec<Effect>) {
+        match &mut self.phase {
+            Phase::InFlight(bundle) => match bundle.fail(xid, error) {
+                bundle::Fault::Flow(flow) => {
+                    self.flows.refuse(&flow);
+                    effects.push(Effect::Refused(Refusal {
+                        what: flow.flow().to_string(),
+                        error: error.to_string(),
+                    }));
+                }
+                bundle::Fault::Group(group) => {
+                    self.groups.refuse(&group);
+                    effects.push(Effect::Refused(Refusal {
+                        what: group.group.to_string(),
+                        error: error.to_string(),
+                    }));
+                }
+                bundle::Fault::Bundle => {}
+                bundle::Fault::Stray => {
+                    effects.push(Effect::Note(Note::StrayError(error.to_string())))
+                }
+            },
+            Phase::Ready | Phase::Disconnected | Phase::Closed => {
+                effects.push(Effect::Note(Note::StrayError(error.to_string())));
+            }
+            Phase::Features { .. } => self.close(
+                format!("the switch answers the greeting with {error}"),
+                effects,
+            ),
+            Phase::Options { .. } | Phase::OptionsChanged { .. } => {
+                self.close(
+                    format!("the switch answers the option map with {error}"),
+                    effects,
+                );
+            }
+            Phase::Reading(_) => self.close(format!("the switch cannot be read: {error}"), effects),
+        }
+    }
+
+    fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let (Phase::Ready, Some(generation)) = (&self.phase, self.wanted) else {
+            return;
+        };
+        if self.flows.is_settled() && self.groups.is_settled() {
+            self.acknowledge(generation, effects);
+            if now >= self.read_again_at() {
+                self.read(now, effects);
+            }
+            return;
+        }
+        let (flows, groups) = (self.flows.plan(), self.groups.plan());
+        if flows.is_empty() && groups.is_empty() && self.start == Start::Known {
+            self.acknowledge(generation, effects);
+            return;
+        }
+        let id = self.next_bundle;
+        self.next_bundle = self.next_bundle.wrapping_add(1);
+        match Bundle::encode(id, self.next_xid, generation, self.start, flows, groups) {
+            Ok((bundle, bytes)) => {
+                self.next_xid = after(bundle.barrier);
+                effects.push(Effect::Send(bytes));
+                self.phase = Phase::InFlight(bundle);
+            }
+            Err(error) => self.close(format!("a bundle cannot be encoded: {error}"), effects),
+        }
+    }
+
+    fn read_again_at(&self) -> Instant {
+        // Not at once: who changes one flow by hand changes another, and may go on doing so.
+        self.read_at + if self.disturbed { REPAIR } else { RECHECK }
+    }
+
+    fn acknowledge(&mut self, generation: u64, effects: &mut Vec<Effect>) {
+        if generation > self.acknowledged {
+            self.acknowledged = generation;
+            effects.push(Effect::Acknowledged(generation));
+        }
+    }
+
+    fn keep_alive(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if matches!(self.phase, Phase::Disconnected | Phase::Closed) {
+            return;
+        }
+        if self.echo_asked && now >= self.heard + DEAD {
+            self.close(
+                format!("nothing was heard for {} s", DEAD.as_secs()),
+                effects,
+            );
+        } else if !self.echo_asked && now >= self.heard + IDLE {
+            self.echo_asked = true;
+            effects.push(Effect::Send(request::echo(self.take_xid())));
+        }
+    }
+
+    fn close(&mut self, reason: String, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Closed;
+        effects.push(Effect::Close(reason));
+    }
+
+    fn take_xid(&mut self) -> u32 {
+        let xid = self.next_xid;
+        self.next_xid = after(xid);
+        xid
+    }
+}
+
+/// The transaction ID after `xid`; 0 is what a switch uses for its own messages.
+fn after(xid: u32) -> u32 {
+    xid.wrapping_add(1).max(1)
+}
+
+impl Keyed for CompiledFlow {
+    type Key = Arc<FlowKey>;
+
+    fn key(&self) -> &Arc<FlowKey> {
+        &self.key
+    }
+}
+
+impl Borrow<Arc<FlowKey>> for ByKey<CompiledFlow> {
+    fn borrow(&self) -> &Arc<FlowKey> {
+        &self.0.key
+    }
+}
+
+impl Keyed for CompiledGroup {
+    type Key = u32;
+
+    fn key(&self) -> &u32 {
+        &self.group.id
+    }
+}
+
+impl Borrow<u32> for ByKey<CompiledGroup> {
+    fn borrow(&self) -> &u32 {
+        &self.0.group.id
+    }
+}
+
+/// A silent switch is asked for an echo after this long.
+const IDLE: Duration = Duration::from_secs(5);
+/// And given up after this long in all; a large bundle keeps a switch busy for seconds.
+const DEAD: Duration = Duration::from_secs(25);
+/// How often a switch is read at most when somebody keeps changing it.
+const REPAIR: Duration = Duration::from_secs(1);
+/// How often a switch is read in any case: nobody tells when groups are changed.
+const RECHECK: Duration = Duration::from_secs(300);

@@ -1,0 +1,104 @@
+//! Reading a switch: two dumps, taken into the ledgers part by part, so that no dump is ever held whole.
+//!
+//! A part that cannot be decoded (somebody's flow with an action nobody knows) makes what was read worthless: what is not known
+//! cannot be taken away by name. Then the next bundle begins by deleting everything.
+//!
+//! Must not: send anything.
+
+use std::sync::Arc;
+
+use openflow_rs::{FlowDesc, MultipartReply, Part};
+use weft_compiler::{CompiledFlow, CompiledGroup};
+
+use super::Note;
+use super::ledger::Ledger;
+
+/// Two dumps under way.
+#[derive(Debug)]
+pub(super) struct Reading {
+    flows: Option<u32>,
+    groups: Option<u32>,
+    found: usize,
+    stale: usize,
+    /// A part could not be decoded.
+    pub(super) is_broken: bool,
+}
+
+impl Reading {
+    /// Waits for the answers to these two requests.
+    pub(super) fn new(flows: u32, groups: u32) -> Reading {
+        Reading {
+            flows: Some(flows),
+            groups: Some(groups),
+            found: 0,
+            stale: 0,
+            is_broken: false,
+        }
+    }
+
+    /// One part of an answer.
+    pub(super) fn take_in(
+        &mut self,
+        xid: u32,
+        part: Part<MultipartReply>,
+        flows: &mut Ledger<CompiledFlow>,
+        groups: &mut Ledger<CompiledGroup>,
+    ) {
+        match part.body {
+            MultipartReply::Flows(entries) if self.flows == Some(xid) => {
+                for entry in entries {
+                    self.found_flow(entry, flows);
+                }
+                self.flows = self.flows.filter(|_| part.more);
+            }
+            MultipartReply::Groups(entries) if self.groups == Some(xid) => {
+                for entry in entries {
+                    let group = entry.canonical();
+                    let is_same = groups.found(group.id, |wanted| wanted.group == group);
+                    self.count(is_same);
+                }
+                self.groups = self.groups.filter(|_| part.more);
+            }
+            _ => {}
+        }
+    }
+
+    /// Part of an answer could not be decoded.
+    pub(super) fn spoil(&mut self, xid: u32) {
+        if self.flows == Some(xid) || self.groups == Some(xid) {
+            self.is_broken = true;
+        }
+    }
+
+    /// Whether all parts are there, or no more are of use.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_broken || (self.flows.is_none() && self.groups.is_none())
+    }
+
+    /// For the log.
+    pub(super) fn note(&self) -> Note {
+        match self.is_broken {
+            true => Note::Unreadable,
+            false => Note::Read {
+                found: self.found,
+                stale: self.stale,
+            },
+        }
+    }
+
+    fn found_flow(&mut self, entry: FlowDesc, flows: &mut Ledger<CompiledFlow>) {
+        // One that ends by itself is not one of ours, whatever it does until then.
+        let lasts = entry.idle_timeout == 0 && entry.hard_timeout == 0;
+        let flow = entry.flow.canonical();
+        let key = Arc::new(flow.key());
+        let is_same = flows.found(key, |wanted| {
+            lasts && wanted.cookie == flow.cookie && wanted.actions == flow.actions
+        });
+        self.count(is_same);
+    }
+
+    fn count(&mut self, is_same: bool) {
+        self.found += 1;
+        self.stale += usize::from(!is_same);
+    }
+}

@@ -1,0 +1,282 @@
+//! A test bench: nodes, a northbound database served on a socket, and a controller.
+//!
+//! Must not: hide a failure; whatever does not come in time is printed with what was seen.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weft_controller::{Config, Controller, Error, Status};
+use weft_ovsdb::{Connection, Database, Server};
+use weft_schema::nb;
+
+use crate::node::{Node, path_text, run};
+
+/// See the [module](self).
+pub struct Bench {
+    pub nodes: Vec<Node>,
+    directory: TempDir,
+    server: Server,
+    controller: Option<Running>,
+}
+
+struct Running {
+    cancel: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+    status: watch::Receiver<Status>,
+}
+
+impl Bench {
+    /// Nodes by name and encapsulation address, an empty database, and a controller.
+    pub async fn start(nodes: &[(&str, &str)]) -> Bench {
+        let nodes = nodes
+            .iter()
+            .map(|(name, encap_ip)| Node::start(name, encap_ip))
+            .collect();
+        let directory = tempfile::Builder::new()
+            .prefix("weft-bench-")
+            .tempdir()
+            .expect("a temporary directory");
+        let server = Server::new(vec![Database::new(nb::database_schema())]);
+        let mut bench = Bench {
+            nodes,
+            directory,
+            server,
+            controller: None,
+        };
+        let passive = format!("punix:{}", bench.path("nb.sock"))
+            .parse()
+            .expect("a listener");
+        bench
+            .server
+            .listen(passive, CancellationToken::new())
+            .await
+            .expect("a socket");
+        bench.write_nodes("");
+        bench.start_controller();
+        bench
+    }
+
+    /// Nodes with one installed port each (`port-NODE`, `p-NODE`) on one switch `ls` with a router.
+    pub async fn with_ports(names: &[&str]) -> Bench {
+        let addresses: Vec<String> = (1..=names.len())
+            .map(|index| format!("192.0.2.{index}"))
+            .collect();
+        let nodes: Vec<_> = names
+            .iter()
+            .zip(&addresses)
+            .map(|(name, ip)| (*name, ip.as_str()))
+            .collect();
+        let bench = Bench::start(&nodes).await;
+        bench.nbctl(&["ls-add", "ls", "--", "lr-add", "lr"]);
+        bench.nbctl(&[
+            "lrp-add",
+            "lr",
+            "lr-ls",
+            "0a:58:0a:00:00:01",
+            "10.0.0.1/24",
+            "fd00::1/64",
+        ]);
+        bench.nbctl(&[
+            "lsp-add",
+            "ls",
+            "ls-lr",
+            "--",
+            "lsp-set-type",
+            "ls-lr",
+            "router",
+        ]);
+        bench.nbctl(&[
+            "lsp-set-addresses",
+            "ls-lr",
+            "router",
+            "--",
+            "lsp-set-options",
+            "ls-lr",
+            "router-port=lr-ls",
+        ]);
+        for index in 0..names.len() {
+            bench.nodes[index].await_column("Interface", "weft-tunnel", "ofport=65000");
+            bench.add_port(index);
+        }
+        for node in &bench.nodes {
+            node.await_column(
+                "Interface",
+                &format!("port-{}", node.name),
+                "external_ids:ovn-installed=true",
+            );
+        }
+        bench.sync();
+        bench
+    }
+
+    /// A port on a node, in the database and on the node.
+    pub fn add_port(&self, index: usize) {
+        let node = &self.nodes[index];
+        let (port, host) = (format!("p-{}", node.name), index + 10);
+        let addresses = format!("0a:58:0a:00:00:{host:02x} 10.0.0.{host} fd00::{host}");
+        self.nbctl(&[
+            "lsp-add",
+            "ls",
+            &port,
+            "--",
+            "lsp-set-addresses",
+            &port,
+            &addresses,
+        ]);
+        node.attach(&format!("port-{}", node.name), &port);
+    }
+
+    /// Writes the nodes file anew: all nodes, and what else is given.
+    pub fn write_nodes(&self, more: &str) {
+        let lines: String = self.nodes.iter().map(Node::line).collect();
+        let next = self.path("next.yaml");
+        std::fs::write(&next, format!("nodes:\n{lines}{more}")).expect("a nodes file");
+        std::fs::rename(next, self.path("nodes.yaml")).expect("a nodes file");
+    }
+
+    pub fn start_controller(&mut self) {
+        let cancel = CancellationToken::new();
+        let northbound = Connection::local(&self.server, nb::DATABASE);
+        let (controller, status) =
+            Controller::new(Config::new(self.path("nodes.yaml")), northbound);
+        let task = tokio::spawn(controller.run(cancel.clone()));
+        self.controller = Some(Running {
+            cancel,
+            task,
+            status,
+        });
+    }
+
+    pub async fn stop_controller(&mut self) {
+        let running = self.controller.take().expect("a controller runs");
+        running.cancel.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(20), running.task).await;
+        ended
+            .expect("the controller did not stop")
+            .expect("it did not panic")
+            .expect("it ended well");
+    }
+
+    pub fn status(&self) -> Status {
+        self.controller
+            .as_ref()
+            .expect("a controller runs")
+            .status
+            .borrow()
+            .clone()
+    }
+
+    pub async fn await_status(&self, what: &str, mut holds: impl FnMut(&Status) -> bool) {
+        let mut status = self
+            .controller
+            .as_ref()
+            .expect("a controller runs")
+            .status
+            .clone();
+        let met = tokio::time::timeout(
+            Duration::from_secs(30),
+            status.wait_for(|status| holds(status)),
+        )
+        .await;
+        let missed = met.is_err();
+        drop(met);
+        assert!(!missed, "not in time: {what}; {:#?}", self.status());
+    }
+
+    /// Waits until a node's switch holds these flows.
+    pub async fn await_flows(&self, index: usize, expected: &[String]) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let seen = tokio::task::block_in_place(|| self.nodes[index].flows());
+            if seen == expected {
+                return;
+            }
+            let in_time = tokio::time::Instant::now() < deadline;
+            assert!(
+                in_time,
+                "not the flows expected:\n{seen:#?}\n{:#?}\n{}",
+                self.status(),
+                self.nodes[index].logs()
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The real `ovn-nbctl` against the database.
+    pub fn nbctl(&self, arguments: &[&str]) -> String {
+        let database = format!("--db=unix:{}", self.path("nb.sock"));
+        let mut all = vec![database.as_str()];
+        if !arguments
+            .iter()
+            .any(|argument| argument.starts_with("--timeout"))
+        {
+            all.push("--timeout=20");
+        }
+        all.extend(arguments);
+        tokio::task::block_in_place(|| run(self.directory.path(), "ovn-nbctl", &all))
+    }
+
+    /// Waits until every node has acknowledged everything so far.
+    pub fn sync(&self) {
+        self.nbctl(&["--wait=hv", "sync"]);
+    }
+
+    /// Waits until a column of the database reads as told.
+    pub async fn await_nb(&self, table: &str, record: &str, column: &str, expected: &str) {
+        let condition = format!("{column}={expected}");
+        let database = format!("--db=unix:{}", self.path("nb.sock"));
+        tokio::task::block_in_place(|| {
+            run(
+                self.directory.path(),
+                "ovn-nbctl",
+                &[
+                    &database,
+                    "--timeout=30",
+                    "wait-until",
+                    table,
+                    record,
+                    &condition,
+                ],
+            )
+        });
+    }
+
+    /// What is installed is what a controller that knows nothing yet would install: it finds nothing to change.
+    pub async fn audit(mut self) {
+        self.sync();
+        self.stop_controller().await;
+        self.start_controller();
+        self.sync();
+        let status = self.status();
+        for node in &self.nodes {
+            let seen = &status.nodes[&node.name];
+            assert!(
+                seen.openflow && seen.acknowledged > 0,
+                "{}: {seen:?}",
+                node.name
+            );
+            assert_eq!(
+                seen.changes,
+                0,
+                "{}: {seen:?}\n{:#?}",
+                node.name,
+                node.flows()
+            );
+            assert_eq!(
+                (seen.flows_desired, seen.flows_refused),
+                (seen.flows_installed, 0),
+                "{}",
+                node.name
+            );
+            assert_eq!(seen.flows_installed, node.flows().len(), "{}", node.name);
+        }
+        self.stop_controller().await;
+    }
+
+    fn path(&self, name: &str) -> String {
+        path_text(&self.directory.path().join(name))
+    }
+}

@@ -1,0 +1,251 @@
+//! The controller against real Open vSwitch daemons and a northbound database in this process.
+//!
+//! Each test has its own nodes, database and nodes file. Each ends in the audit of [`Bench::audit`]: a second controller
+//! that reads the switches finds nothing to change.
+//!
+//! Must not: share anything between tests, or wait by time.
+
+mod bench;
+mod node;
+
+use bench::Bench;
+use node::Node;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_configured_and_its_port_is_bound_answered_and_installed() {
+    let bench = Bench::start(&[("n1", "192.0.2.1")]).await;
+    bench.nbctl(&["ls-add", "ls", "--", "lsp-add", "ls", "p1"]);
+    bench.nbctl(&["lsp-set-addresses", "p1", "0a:58:0a:00:00:05 10.0.0.5"]);
+    let node = &bench.nodes[0];
+    node.await_column("Bridge", "br-int", "fail_mode=secure");
+    node.await_column("Interface", "weft-tunnel", "ofport=65000");
+    let tunnel = node.vsctl(&["get", "Interface", "weft-tunnel", "options"]);
+    assert_eq!(
+        tunnel.trim(),
+        r#"{csum="true", key=flow, local_ip="192.0.2.1", remote_ip=flow}"#
+    );
+    assert!(
+        node.vsctl(&["get", "Bridge", "br-int", "protocols"])
+            .contains("OpenFlow15")
+    );
+    assert!(
+        node.vsctl(&["get", "Flow_Table", "weft", "prefixes"])
+            .contains("ipv6_dst")
+    );
+    node.attach("port1", "p1");
+    node.await_column("Interface", "port1", "external_ids:ovn-installed=true");
+    let told = node.vsctl(&["get", "Interface", "port1", "external_ids"]);
+    for answer in [
+        r#"weft-mac="0a:58:0a:00:00:05""#,
+        r#"weft-addresses="10.0.0.5/32""#,
+        r#"weft-mtu="1438""#,
+    ] {
+        assert!(told.contains(answer), "{answer} is not in {told}");
+    }
+    bench.nbctl(&["--wait=hv", "--timeout=20", "sync"]);
+    assert_eq!(
+        bench
+            .nbctl(&["get", "Logical_Switch_Port", "p1", "up"])
+            .trim(),
+        "true"
+    );
+    assert!(!node.flows().is_empty(), "no flow came:\n{}", node.logs());
+    node.vsctl(&["--no-wait", "del-port", "port1"]);
+    bench
+        .await_nb("Logical_Switch_Port", "p1", "up", "false")
+        .await;
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_sends_nothing_to_nodes_that_are_as_they_should_be() {
+    let mut bench = Bench::with_ports(&["n1", "n2"]).await;
+    let before: Vec<_> = bench
+        .nodes
+        .iter()
+        .map(|node| (node.flows(), node.groups()))
+        .collect();
+    assert!(
+        before
+            .iter()
+            .all(|(flows, groups)| !flows.is_empty() && !groups.is_empty()),
+        "{before:#?}"
+    );
+    bench.stop_controller().await;
+    let after: Vec<_> = bench
+        .nodes
+        .iter()
+        .map(|node| (node.flows(), node.groups()))
+        .collect();
+    assert_eq!(before, after, "flows stay when the controller stops");
+    bench.start_controller();
+    bench.sync();
+    for (name, node) in &bench.status().nodes {
+        assert_eq!((node.changes, node.bundles), (0, 0), "{name}: {node:?}");
+        assert!(
+            node.acknowledged > 0 && node.flows_installed == node.flows_desired,
+            "{name}: {node:?}"
+        );
+    }
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_belong_on_a_switch_is_gone_after_connecting_and_what_is_missing_is_back() {
+    let mut bench = Bench::with_ports(&["n1", "n2"]).await;
+    let node = &bench.nodes[0];
+    let before = (node.flows(), node.groups());
+    bench.stop_controller().await;
+    let node = &bench.nodes[0];
+    node.ofctl(
+        "add-flow",
+        &["table=8,priority=7,ip,nw_dst=203.0.113.1 actions=drop"],
+    );
+    node.ofctl(
+        "add-flow",
+        &["table=0,priority=1,in_port=1,idle_timeout=600 actions=NORMAL"],
+    );
+    node.ofctl("add-group", &["group_id=77,type=all,bucket=output:1"]);
+    node.ofctl("mod-flows", &["table=64 actions=drop"]);
+    node.ofctl("del-flows", &["table=0"]);
+    assert_ne!(node.flows(), before.0);
+    bench.start_controller();
+    bench.sync();
+    let node = &bench.nodes[0];
+    assert_eq!((node.flows(), node.groups()), before);
+    assert_eq!(
+        bench.status().nodes["n1"].bundles,
+        1,
+        "all of it in one bundle"
+    );
+    assert_eq!(
+        bench.status().nodes["n2"].bundles,
+        0,
+        "the other node was as it should be"
+    );
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_that_restarts_is_filled_again() {
+    let mut bench = Bench::with_ports(&["n1", "n2"]).await;
+    let before = (bench.nodes[0].flows(), bench.nodes[0].groups());
+    bench.nodes[0].kill_vswitchd();
+    bench
+        .await_status("the switch is missed", |status| {
+            !status.nodes["n1"].openflow
+        })
+        .await;
+    bench.nodes[0].start_vswitchd();
+    bench
+        .await_status("the switch is filled", |status| {
+            let node = &status.nodes["n1"];
+            node.openflow && node.bundles > 1 && node.flows_installed == node.flows_desired
+        })
+        .await;
+    bench.sync();
+    assert_eq!((bench.nodes[0].flows(), bench.nodes[0].groups()), before);
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_changes_in_a_nodes_database_is_repaired() {
+    let bench = Bench::with_ports(&["n1", "n2"]).await;
+    let node = &bench.nodes[0];
+    let before = node.flows();
+    node.vsctl(&[
+        "--no-wait",
+        "set",
+        "Bridge",
+        "br-int",
+        "fail_mode=standalone",
+    ]);
+    node.await_column("Bridge", "br-int", "fail_mode=secure");
+    node.vsctl(&[
+        "--no-wait",
+        "set",
+        "Interface",
+        "weft-tunnel",
+        "options:key=7",
+    ]);
+    node.await_column("Interface", "weft-tunnel", "options:key=flow");
+    node.vsctl(&["--no-wait", "del-port", "weft-tunnel"]);
+    node.await_column("Interface", "weft-tunnel", "ofport=65000");
+    // Open vSwitch drops all flows when the fail mode changes, and gives a port that comes back to the flows it had.
+    bench.await_flows(0, &before).await;
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flows_changed_by_hand_under_a_running_controller_are_repaired_and_its_own_bundles_are_no_cause_for_alarm()
+ {
+    let bench = Bench::with_ports(&["n1", "n2"]).await;
+    for (name, node) in &bench.status().nodes {
+        assert!(
+            node.bundles > 1 && node.reads == 1,
+            "{name} was read again after its own bundles: {node:?}"
+        );
+    }
+    let node = &bench.nodes[0];
+    let before = node.flows();
+    node.ofctl(
+        "add-flow",
+        &["table=8,priority=7,ip,nw_dst=203.0.113.1 actions=drop"],
+    );
+    node.ofctl("del-flows", &["table=0"]);
+    bench.await_flows(0, &before).await;
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_moves_leaves_no_flow_behind_and_a_second_claim_is_refused() {
+    let bench = Bench::with_ports(&["n1", "n2"]).await;
+    let (first, second) = (&bench.nodes[0], &bench.nodes[1]);
+    second.attach("thief", "p-n1");
+    // Something that comes after: once it is there, the claim was judged.
+    second.attach("late", "p-late");
+    bench.nbctl(&[
+        "lsp-add",
+        "ls",
+        "p-late",
+        "--",
+        "lsp-set-addresses",
+        "p-late",
+        "0a:58:0a:00:00:99 10.0.0.99",
+    ]);
+    second.await_column("Interface", "late", "external_ids:ovn-installed=true");
+    let told = second.vsctl(&["get", "Interface", "thief", "external_ids"]);
+    assert!(
+        !told.contains("weft-addresses"),
+        "a second claim is not answered: {told}"
+    );
+    first.vsctl(&["--no-wait", "del-port", "port-n1"]);
+    second.await_column("Interface", "thief", "external_ids:ovn-installed=true");
+    bench.sync();
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_come_and_go_with_the_nodes_file_and_a_dead_one_delays_nobody() {
+    let mut bench = Bench::with_ports(&["n1"]).await;
+    bench.nodes.push(Node::start("n2", "192.0.2.2"));
+    bench.write_nodes("  - {name: dead, ovsdb: 'unix:/nonexistent/db.sock'}\n");
+    bench.nodes[1].await_column("Interface", "weft-tunnel", "ofport=65000");
+    bench.add_port(1);
+    bench.nodes[1].await_column("Interface", "port-n2", "external_ids:ovn-installed=true");
+    bench.sync();
+    let gone = bench.nodes.remove(1);
+    bench.write_nodes("");
+    bench
+        .await_status("the nodes are gone", |status| status.nodes.len() == 1)
+        .await;
+    bench
+        .await_nb("Logical_Switch_Port", "p-n2", "up", "false")
+        .await;
+    bench.sync();
+    assert!(
+        !gone.flows().is_empty(),
+        "a node that leaves keeps its flows"
+    );
+    bench.audit().await;
+}

@@ -1,0 +1,29 @@
+//! The fabric harness: real nodes on one machine, for `weft demo` and for the tests.
+//!
+//! ```text
+//! sandbox (namespaces of its own, gone with its caller)
+//! ├── underlay: a Linux bridge in a network namespace
+//! ├── n1, n2, …: a network namespace each, with a real ovsdb-server and ovs-vswitchd
+//! │   └── pods: network namespaces, attached by weft-cni when a Logical_Switch_Port asks for them
+//! └── weft run: whoever uses the harness starts it, with the nodes file that the harness writes
+//! ```
+//!
+//! - [`sandbox`]: nothing is left behind, whatever happens.
+//! - [`fabric`], [`node`]: the machines. [`pod`], [`kubelet`], [`responder`]: what runs on them.
+//! - [`probe`], [`tap`]: packets, and who saw them. [`expectation`]: who should.
+//! - [`switch`]: what the switches hold and count. [`audit`]: whether it is what it should be.
+//!
+//! Must not: know flows, or write a northbound row. It is not packaged with the product.
+
+pub mod audit;
+pub mod expectation;
+pub mod fabric;
+pub mod kubelet;
+pub mod node;
+pub mod pod;
+pub mod probe;
+pub mod responder;
+pub mod sandbox;
+pub mod switch;
+pub mod tap;
+mod unixctl;

@@ -1,0 +1,391 @@
+//! A lab: a fabric, `weft run` on a directory of manifests, and the pods that they ask for.
+//!
+//! [`run`] is what a case calls: it brings a lab up, runs the case, and ends it with the audit. A case that fails shows
+//! flows, rows and logs.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use futures::future::try_join;
+use weft_e2e::{
+    audit::{self, Auditor},
+    fabric::{Fabric, FabricConfig},
+    kubelet::Kubelet,
+    pod::Pod,
+    probe::{Family, Probe, reach},
+    responder::{ContainerPort, Transport},
+    switch,
+    tap::{Direction, Tap},
+};
+use weft_ovsdb::{ConnectOptions, Connection, Remote};
+
+use super::packet::contains;
+
+/// Enough for a machine that does much else.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+const DIRECTORY: &str = "/run/weft/manifests";
+const NB: &str = "/run/weft/nb.sock";
+const LOG: &str = "/run/weft/weft.log";
+/// Makes this program `weft`: see `main`.
+pub const AS_WEFT: &str = "WEFT_AS_WEFT";
+
+pub struct Lab {
+    pub fabric: Arc<Fabric>,
+    auditor: Auditor,
+    kubelet: Kubelet,
+    pub nb: Connection,
+    weft: Option<Child>,
+}
+
+/// Runs a case in a lab of so many nodes with these manifests.
+pub async fn run(
+    nodes: u8,
+    manifests: &str,
+    case: impl AsyncFnOnce(&mut Lab) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    run_with(
+        FabricConfig {
+            nodes,
+            ..FabricConfig::default()
+        },
+        manifests,
+        case,
+    )
+    .await
+}
+
+/// As [`run`], with a fabric of one's own making.
+pub async fn run_with(
+    config: FabricConfig,
+    manifests: &str,
+    case: impl AsyncFnOnce(&mut Lab) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut lab = Lab::start(&config, manifests).await?;
+    let outcome = match case(&mut lab).await {
+        Ok(()) => lab.audit().await.context("audit"),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => lab
+            .finish()
+            .await
+            .context("audit after everything was taken away"),
+        Err(error) => Err(anyhow::anyhow!("{}\n{error:#}", lab.describe().await)),
+    }
+}
+
+impl Lab {
+    async fn start(config: &FabricConfig, manifests: &str) -> anyhow::Result<Lab> {
+        let (fabric, auditor) = try_join(Fabric::start(config, |_| {}), Auditor::start()).await?;
+        let fabric = Arc::new(fabric);
+        fabric.write_nodes_yaml()?;
+        fs::create_dir_all(DIRECTORY)?;
+        fs::write(format!("{DIRECTORY}/case.yaml"), manifests)?;
+        let weft = start_weft()?;
+        let remote = Remote::Unix(PathBuf::from(NB));
+        let nb = Connection::connect(remote, "OVN_Northbound", ConnectOptions::default());
+        let ports = [(Transport::Tcp, 80), (Transport::Udp, 53)]
+            .map(|(transport, port)| ContainerPort { transport, port });
+        let kubelet = Kubelet::start(
+            Arc::clone(&fabric),
+            nb.clone(),
+            Arc::new(move |_| ports.to_vec()),
+        );
+        Ok(Lab {
+            fabric,
+            auditor,
+            kubelet,
+            nb,
+            weft: Some(weft),
+        })
+    }
+
+    /// Waits until exactly these pods run and every node knows them, and returns them in this order. (A pod runs once its
+    /// own node has its flows; the others follow.)
+    pub async fn pods<const N: usize>(&self, names: [&str; N]) -> anyhow::Result<[Arc<Pod>; N]> {
+        let running = self.kubelet.wait_for(PATIENCE, &names).await?;
+        self.auditor
+            .flows_are_as_computed(&self.fabric, &self.nb, PATIENCE)
+            .await?;
+        let found = names.map(|name| running.iter().find(|pod| pod.name() == name).cloned());
+        let pods: Vec<_> = found.into_iter().flatten().collect();
+        pods.try_into()
+            .map_err(|_| anyhow::anyhow!("a pod went while the others came"))
+    }
+
+    /// Writes one file of the manifests, or takes it away.
+    pub fn write(&self, file: &str, manifests: Option<&str>) -> anyhow::Result<()> {
+        let path = format!("{DIRECTORY}/{file}.yaml");
+        match manifests {
+            // In one step: the watcher must not see half a file.
+            Some(text) => {
+                fs::write(format!("/run/weft/{file}.new"), text)?;
+                fs::rename(format!("/run/weft/{file}.new"), path)?;
+            }
+            None => fs::remove_file(path)?,
+        }
+        Ok(())
+    }
+
+    /// Ends `weft run` as a crash would.
+    pub fn kill_weft(&mut self) -> anyhow::Result<()> {
+        if let Some(mut weft) = self.weft.take() {
+            weft.kill()?;
+            weft.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts `weft run` again.
+    pub fn restart_weft(&mut self) -> anyhow::Result<()> {
+        self.kill_weft()?;
+        self.weft = Some(start_weft()?);
+        Ok(())
+    }
+
+    /// Waits until what is installed is what a recompute says, on every node, and nothing unexpected was logged.
+    pub async fn audit(&self) -> anyhow::Result<()> {
+        self.auditor
+            .flows_are_as_computed(&self.fabric, &self.nb, PATIENCE)
+            .await?;
+        audit::logs_are_clean(&self.fabric, &self.weft_log())
+    }
+
+    async fn finish(mut self) -> anyhow::Result<()> {
+        self.kubelet.stop().await;
+        self.auditor
+            .flows_are_as_computed(&self.fabric, &self.nb, PATIENCE)
+            .await?;
+        audit::logs_are_clean(&self.fabric, &fs::read_to_string(LOG).unwrap_or_default())?;
+        if let Some(mut weft) = self.weft.take() {
+            weft.kill()?;
+            weft.wait()?;
+        }
+        audit::nothing_is_left(&self.fabric).await
+    }
+
+    pub fn weft_log(&self) -> String {
+        fs::read_to_string(LOG).unwrap_or_default()
+    }
+
+    async fn describe(&self) -> String {
+        let mut text = String::new();
+        for node in self.fabric.nodes() {
+            let flows = switch::flows(node).await.map_or_else(
+                |error| format!("{error:#}"),
+                |flows| flows.into_iter().collect::<Vec<_>>().join("\n"),
+            );
+            let rows = node
+                .vsctl(&[
+                    "--columns=name,ofport,error,external_ids",
+                    "list",
+                    "Interface",
+                ])
+                .await
+                .unwrap_or_default();
+            text += &format!(
+                "=== {} flows\n{flows}\n=== {} interfaces\n{rows}\n=== {} log\n{}\n",
+                node.name(),
+                node.name(),
+                node.name(),
+                warnings(&node.logs())
+            );
+        }
+        format!("{text}=== weft\n{}\n===", self.weft_log())
+    }
+}
+
+fn warnings(log: &str) -> String {
+    log.lines()
+        .filter(|line| !line.contains("|INFO|"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn start_weft() -> anyhow::Result<Child> {
+    let log = fs::File::options().append(true).create(true).open(LOG)?;
+    let nb = format!("punix:{NB}");
+    let arguments = [
+        "run",
+        "--manifests",
+        DIRECTORY,
+        "--nodes",
+        "/run/weft/nodes.yaml",
+        "--nb-listen",
+        &nb,
+    ];
+    weft(&arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("start weft run")
+}
+
+/// This program as `weft`, with these arguments.
+pub fn weft(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("/proc is mounted"));
+    command
+        .args(arguments)
+        .env(AS_WEFT, "1")
+        .env_remove("WEFT_SANDBOX");
+    command
+}
+
+/// Fails unless an ICMP probe between two pods comes back; tried again on a machine that is too busy for the first.
+pub async fn must_reach(from: &Pod, to: &Pod, family: Family) -> anyhow::Result<()> {
+    for _ in 0..5 {
+        if reach(from, to, Probe::Icmp, family).await.is_some() {
+            return Ok(());
+        }
+    }
+    bail!("{} did not reach {} over {family}", from.name(), to.name())
+}
+
+/// Collects what taps see of one packet, and knows when there is nothing more to come.
+///
+/// Frames are not waited for by time: after the packet in question, pings that must succeed go the same ways. What has
+/// not been seen when they are back does not come.
+pub struct Watch {
+    taps: Vec<Tap>,
+}
+
+impl Watch {
+    pub fn pods(pods: &[&Pod]) -> anyhow::Result<Watch> {
+        Ok(Watch {
+            taps: pods
+                .iter()
+                .map(|pod| pod.tap())
+                .collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// The underlay ends of the nodes.
+    pub fn uplinks(lab: &Lab) -> anyhow::Result<Watch> {
+        let taps = lab
+            .fabric
+            .nodes()
+            .iter()
+            .map(|node| Tap::open(node.netns(), "eth0"));
+        Ok(Watch {
+            taps: taps.collect::<std::io::Result<_>>()?,
+        })
+    }
+
+    /// What each tap has seen in one direction and is wanted, once pings between these pods have come back.
+    pub async fn after(
+        &self,
+        pings: &[(&Pod, &Pod)],
+        direction: Direction,
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) -> anyhow::Result<Vec<Vec<Vec<u8>>>> {
+        for _ in 0..2 {
+            for (from, to) in pings {
+                let family = Family::ALL
+                    .into_iter()
+                    .find(|family| to.address(*family).is_some());
+                must_reach(from, to, family.context("a pod without address")?).await?;
+            }
+        }
+        let mut seen = Vec::new();
+        for tap in &self.taps {
+            let frames = tap.pending()?;
+            seen.push(
+                frames
+                    .into_iter()
+                    .filter(|frame| frame.direction == direction && is_wanted(&frame.bytes))
+                    .map(|frame| frame.bytes)
+                    .collect(),
+            );
+        }
+        Ok(seen)
+    }
+
+    /// How many frames with this token each tap has received, once the pings have come back.
+    pub async fn count_received(
+        &self,
+        pings: &[(&Pod, &Pod)],
+        token: &[u8],
+    ) -> anyhow::Result<Vec<usize>> {
+        let seen = self
+            .after(pings, Direction::In, |frame| contains(frame, token))
+            .await?;
+        Ok(seen.iter().map(Vec::len).collect())
+    }
+}
+
+/// A token that no other packet carries.
+pub fn token() -> Vec<u8> {
+    format!("case {}", uuid::Uuid::new_v4().simple()).into_bytes()
+}
+
+/// Namespaces with annotations, and pods with their nodes, as YAML.
+pub fn manifests(namespaces: &[(&str, &[(&str, &str)])], pods: &[(&str, &str)]) -> String {
+    let mut documents = Vec::new();
+    for (name, annotations) in namespaces {
+        let annotations: String = annotations
+            .iter()
+            .map(|(key, value)| format!("    weft.dev/{key}: \"{value}\"\n"))
+            .collect();
+        let annotations = if annotations.is_empty() {
+            annotations
+        } else {
+            format!("  annotations:\n{annotations}")
+        };
+        documents.push(format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n{annotations}"
+        ));
+    }
+    for (name, node) in pods {
+        let (namespace, name) = name
+            .split_once('/')
+            .expect("pods are written namespace/name");
+        documents.push(format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {namespace}\nspec:\n  nodeName: {node}\n  containers:\n  - name: main\n    image: none\n    ports:\n    - containerPort: 80\n    - containerPort: 53\n      protocol: UDP\n"
+        ));
+    }
+    documents.join("---\n")
+}
+
+/// The address of a family that a pod must have.
+pub fn address(pod: &Pod, family: Family) -> anyhow::Result<std::net::IpAddr> {
+    pod.address(family)
+        .with_context(|| format!("{} has no {family} address", pod.name()))
+}
+
+/// The gateway of a family that a pod must have.
+pub fn gateway(pod: &Pod, family: Family) -> anyhow::Result<std::net::IpAddr> {
+    let gateways = &pod.attached().gateways;
+    gateways
+        .iter()
+        .copied()
+        .find(|gateway| Family::of(*gateway) == family)
+        .with_context(|| format!("{} has no {family} gateway", pod.name()))
+}
+
+/// The Ethernet address of a pod's IPv4 gateway, asked for as a pod asks.
+pub async fn gateway_mac(pod: &Pod) -> anyhow::Result<weft_cni::link::Mac> {
+    use super::packet::{ARP, BROADCAST, arp, ethernet, parse_arp};
+    let (std::net::IpAddr::V4(own), std::net::IpAddr::V4(target)) =
+        (address(pod, Family::Ipv4)?, gateway(pod, Family::Ipv4)?)
+    else {
+        bail!("an IPv6 address among the IPv4 ones");
+    };
+    let (tap, mac) = (pod.tap()?, pod.attached().mac);
+    let request = arp(1, mac, own, weft_cni::link::Mac([0; 6]), target);
+    tap.send(&ethernet(mac, BROADCAST, ARP, &request)).await?;
+    let reply = tap
+        .receive(PATIENCE, |frame| {
+            parse_arp(frame).is_some_and(|(operation, _, spa, _)| operation == 2 && spa == target)
+        })
+        .await;
+    let reply = reply
+        .with_context(|| format!("{}: the gateway {target} does not answer ARP", pod.name()))?;
+    Ok(parse_arp(&reply).context("no ARP")?.1)
+}

@@ -1,0 +1,67 @@
+//! All cases by name. A name says what must hold.
+
+use std::pin::Pin;
+
+mod attach;
+mod basic;
+mod by_hand;
+mod demo;
+mod harness;
+mod l2;
+mod l3;
+mod lab;
+mod overlay;
+mod packet;
+mod probing;
+
+pub use harness::{HOLD, hold};
+pub use lab::AS_WEFT;
+
+/// A case under way.
+pub type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+
+/// A case.
+pub struct Case {
+    /// What must hold, as a sentence.
+    pub name: &'static str,
+    /// Fails when it does not.
+    pub run: fn() -> Running,
+}
+
+macro_rules! cases {
+    ($($module:ident :: $name:ident,)*) => {
+        /// All of them.
+        pub const ALL: &[Case] = &[$(Case { name: stringify!($name), run: || Box::pin($module::$name()) },)*];
+    };
+}
+
+cases! {
+    harness::nodes_start_side_by_side_and_reach_each_other_on_the_underlay,
+    harness::a_caller_that_is_killed_leaves_nothing_behind,
+    harness::a_signal_reaches_the_worker_and_its_end_the_caller,
+    attach::a_pod_is_configured_as_the_answer_says_and_is_gone_without_a_trace_afterwards,
+    attach::an_attachment_may_be_repeated_and_repairs_what_is_missing,
+    attach::an_attachment_that_nobody_answers_says_so_and_takes_back_what_it_made,
+    attach::a_pod_can_be_detached_without_its_namespace_and_without_open_vswitch,
+    probing::a_probe_tells_the_pod_that_was_meant_from_one_with_the_same_address,
+    basic::two_pods_on_two_nodes_reach_each_other_because_yaml_said_so,
+    basic::tenants_with_the_same_addresses_never_meet,
+    basic::a_new_pod_changes_flows_on_its_own_node_alone_and_its_end_restores_them,
+    basic::a_controller_that_is_killed_and_comes_back_changes_no_flow_and_loses_no_packet,
+    demo::the_quickstart_demo_ends_well_and_says_so_in_one_object,
+    demo::a_demo_whose_manifests_are_not_there_ends_with_one_line_that_says_so,
+    l2::a_unicast_frame_crosses_to_its_node_unchanged_and_reaches_nobody_else,
+    l2::broadcast_and_multicast_reach_every_pod_of_the_switch_once_with_one_copy_per_node,
+    l2::a_pod_cannot_send_with_an_address_that_is_not_its_own,
+    l2::a_pod_cannot_send_tunnel_packets_to_a_node,
+    l2::duplicate_detection_hears_nothing_about_ones_own_address_and_the_owner_of_anothers,
+    l2::arp_and_nd_are_answered_without_a_packet_on_the_tunnel,
+    l3::a_router_takes_one_from_the_ttl_and_drops_what_has_none_left,
+    l3::the_router_answers_ping_arp_and_nd_on_every_switch,
+    l3::a_packet_without_a_route_goes_nowhere,
+    l3::a_pod_gets_the_mtu_that_the_underlay_leaves_and_a_full_packet_crosses_whole,
+    l3::an_underlay_with_a_larger_mtu_gives_pods_a_larger_one,
+    l3::tunnels_over_ipv6_cost_twenty_bytes_more,
+    by_hand::packets_between_two_routers_lose_one_ttl_at_each,
+    overlay::a_node_takes_tunnel_packets_from_nodes_alone_and_for_known_networks_alone,
+}

@@ -1,0 +1,82 @@
+//! The cases: real packets through real switches, each case in a sandbox of its own.
+//!
+//! ```text
+//! cases (libtest-mimic) ─▶ this program again, in a sandbox, with the case's name ─▶ the case
+//!                                                └─▶ this program again, as `weft`: never a stale binary
+//! ```
+//!
+//! A case that is not done in its time is killed with everything it started. What a failed case prints (flows, rows,
+//! logs) is shown.
+
+use std::{env, ffi::OsString, process::ExitCode, time::Duration};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+use weft_e2e::sandbox;
+
+mod cases;
+
+fn main() -> ExitCode {
+    if let Some(code) = sandbox::become_init_if_asked() {
+        return code;
+    }
+    if env::var_os(cases::AS_WEFT).is_some() {
+        return weft_cli::main_from(env::args_os());
+    }
+    if env::var_os(cases::HOLD).is_some() {
+        return cases::hold();
+    }
+    if sandbox::is_inside() {
+        return run_inside();
+    }
+    let arguments = Arguments::from_args();
+    let trials = cases::ALL
+        .iter()
+        .map(|case| Trial::test(case.name, move || run_in_sandbox(case)))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn run_in_sandbox(case: &cases::Case) -> Result<(), Failed> {
+    let captured = Runtime::new()?.block_on(sandbox::run_captured(
+        Vec::new(),
+        vec![(OsString::from(CASE), OsString::from(case.name))],
+        CASE_TIME,
+    ))?;
+    if captured.status.success() {
+        return Ok(());
+    }
+    let reason = if captured.is_timed_out {
+        format!("not done after {CASE_TIME:?}")
+    } else {
+        captured.status.to_string()
+    };
+    let stdout = String::from_utf8_lossy(&captured.stdout);
+    let stderr = String::from_utf8_lossy(&captured.stderr);
+    Err(format!("{reason}\n{stdout}{stderr}").into())
+}
+
+fn run_inside() -> ExitCode {
+    let name = env::var(CASE).unwrap_or_default();
+    let Some(case) = cases::ALL.iter().find(|case| case.name == name) else {
+        return fail(&format!("no case is called {name:?}"));
+    };
+    let outcome = Runtime::new()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on((case.run)()));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{error:#}")),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{message}");
+    ExitCode::FAILURE
+}
+
+/// Names the case to the worker.
+const CASE: &str = "WEFT_CASE";
+/// A case that takes longer hangs.
+const CASE_TIME: Duration = Duration::from_secs(90);

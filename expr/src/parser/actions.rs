@@ -1,0 +1,273 @@
+//! Text to actions.
+//!
+//! Must not: read an action that it could not print.
+
+use super::{ParseError, Parser, Problem, Side};
+use crate::action::{Action, Pipeline};
+use crate::lexer::{Literal, Sign, Token};
+use crate::symbol::{Access, Part, PortSymbol, Symbol};
+use crate::types::TypeError;
+
+/// Reads a list of actions. An empty one drops the packet, as `drop;` does.
+///
+/// # Errors
+/// When the text is no list of actions: the message names the column, what was found and, where it can, what was meant.
+pub fn parse_actions(text: &str) -> Result<Vec<Action>, ParseError> {
+    let mut parser = Parser::new(text)?;
+    let mut actions = Vec::new();
+    while *parser.peek() != Token::End {
+        let column = parser.column();
+        let action = parser.action()?;
+        if !actions.is_empty() && (action == Action::Drop || actions.contains(&Action::Drop)) {
+            return Err(parser.error_at(column, Problem::DropNotAlone));
+        }
+        actions.push(action);
+        if actions.len() > MAX_ACTIONS {
+            let problem = Problem::TooManyActions {
+                count: actions.len(),
+                limit: MAX_ACTIONS,
+            };
+            return Err(parser.error_at(column, problem));
+        }
+    }
+    Ok(actions)
+}
+
+impl Parser<'_> {
+    fn action(&mut self) -> Result<Action, ParseError> {
+        let column = self.column();
+        let Token::Word(name) = self.peek() else {
+            return Err(self.unexpected("an action"));
+        };
+        let name = name.clone();
+        let action = match name.as_str() {
+            "output" => self.word(Action::Output),
+            "drop" => self.word(Action::Drop),
+            "next" => {
+                self.advance();
+                self.next_stage()?
+            }
+            "forward" => {
+                self.advance();
+                self.expect(Sign::ParenOpen, "(")?;
+                let node = self.quoted("the name of a node in quotation marks")?;
+                self.expect(Sign::ParenClose, ")")?;
+                Action::forward(node)
+            }
+            "deliver" => {
+                self.advance();
+                self.expect(Sign::ParenOpen, "(")?;
+                let datapath = self.quoted("the name of a switch or router in quotation marks")?;
+                self.expect(Sign::Comma, ",")?;
+                let port = self.quoted("the name of a port in quotation marks")?;
+                self.expect(Sign::ParenClose, ")")?;
+                Action::deliver(datapath, port)
+            }
+            _ => match self.side() {
+                Ok(side) => self.assignment(side, column)?,
+                Err(error) => return Err(self.as_action(error, name, column)),
+            },
+        };
+        self.expect(Sign::Semicolon, ";")?;
+        Ok(action)
+    }
+
+    fn word(&mut self, action: Action) -> Action {
+        self.advance();
+        action
+    }
+
+    /// A word that is no field and is not assigned to was meant as an action.
+    fn as_action(&self, error: ParseError, name: String, column: usize) -> ParseError {
+        let is_assigned = matches!(
+            self.peek(),
+            Token::Sign(Sign::Assign | Sign::Exchange | Sign::Decrement)
+        );
+        match error.problem {
+            Problem::UnknownField { .. } if !is_assigned => {
+                self.error_at(column, Problem::unknown_action(name))
+            }
+            _ => error,
+        }
+    }
+
+    fn quoted(&mut self, wanted: &'static str) -> Result<String, ParseError> {
+        let Token::Text(text) = self.peek() else {
+            return Err(self.unexpected(wanted));
+        };
+        let text = text.clone();
+        self.advance();
+        Ok(text)
+    }
+
+    /// What follows `next`: nothing, `(5)`, or `(pipeline=egress, table=5)` in either order.
+    fn next_stage(&mut self) -> Result<Action, ParseError> {
+        if !self.accept(Sign::ParenOpen) {
+            return Ok(Action::next());
+        }
+        if let Token::Integer(_) = self.peek() {
+            let table = Some(self.table()?);
+            self.expect(Sign::ParenClose, ")")?;
+            return Ok(Action::Next {
+                pipeline: None,
+                table,
+            });
+        }
+        let (mut pipeline, mut table) = (None, None);
+        loop {
+            let Token::Word(key) = self.peek() else {
+                return Err(self.unexpected("pipeline= or table="));
+            };
+            let key = key.clone();
+            match key.as_str() {
+                "pipeline" if pipeline.is_none() => {
+                    self.advance();
+                    self.expect(Sign::Assign, "=")?;
+                    pipeline = Some(self.pipeline()?);
+                }
+                "table" if table.is_none() => {
+                    self.advance();
+                    self.expect(Sign::Assign, "=")?;
+                    table = Some(self.table()?);
+                }
+                _ => return Err(self.unexpected("pipeline= or table=, each once")),
+            }
+            if !self.accept(Sign::Comma) {
+                break;
+            }
+        }
+        if table.is_none() {
+            return Err(self.unexpected(", table="));
+        }
+        self.expect(Sign::ParenClose, ", or )")?;
+        Ok(Action::Next { pipeline, table })
+    }
+
+    fn pipeline(&mut self) -> Result<Pipeline, ParseError> {
+        let found = match self.peek() {
+            Token::Word(word) => [Pipeline::Ingress, Pipeline::Egress]
+                .into_iter()
+                .find(|each| each.name() == word),
+            _ => None,
+        };
+        let pipeline = found.ok_or_else(|| self.unexpected("ingress or egress"))?;
+        self.advance();
+        Ok(pipeline)
+    }
+
+    fn table(&mut self) -> Result<u8, ParseError> {
+        let Token::Integer(Literal {
+            value, mask: None, ..
+        }) = *self.peek()
+        else {
+            return Err(self.unexpected("the number of a table"));
+        };
+        let table = u8::try_from(value).map_err(|_| {
+            self.error_at(
+                self.column(),
+                Problem::OutOfRange {
+                    what: "table",
+                    value,
+                    range: "0 to 255 are",
+                },
+            )
+        })?;
+        self.advance();
+        Ok(table)
+    }
+
+    fn assignment(&mut self, left: Side, column: usize) -> Result<Action, ParseError> {
+        match left {
+            Side::Predicate(predicate) => {
+                Err(self.error_at(column, Problem::AssignPredicate(predicate)))
+            }
+            Side::Port(destination) => self.assign_port(destination),
+            Side::Part(destination) => self.assign_part(destination, column),
+        }
+    }
+
+    fn assign_port(&mut self, destination: PortSymbol) -> Result<Action, ParseError> {
+        self.expect(Sign::Assign, "=")?;
+        if let Token::Text(_) = self.peek() {
+            let name = self.quoted("a name")?.into();
+            return Ok(Action::AssignPort { destination, name });
+        }
+        let column = self.column();
+        match self.side() {
+            Ok(Side::Port(source)) => Ok(Action::MovePort {
+                destination,
+                source,
+            }),
+            Ok(_) => Err(self.error_at(column, Problem::KindsDiffer)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn assign_part(&mut self, destination: Part, column: usize) -> Result<Action, ParseError> {
+        let writable = |parser: &Self, part: Part, column| match part.symbol().info().access {
+            Access::Writable => Ok(()),
+            Access::ReadOnly => Err(parser.error_at(column, Problem::ReadOnly(part.symbol()))),
+        };
+        writable(self, destination, column)?;
+        if self.accept(Sign::Decrement) {
+            return match destination == Symbol::IpTtl.whole() {
+                true => Ok(Action::DecrementTtl),
+                false => Err(self.error_at(column, Problem::Decrement(destination))),
+            };
+        }
+        let is_exchange = self.accept(Sign::Exchange);
+        if !is_exchange {
+            self.expect(Sign::Assign, "=, <-> or --")?;
+        }
+        let right_column = self.column();
+        if let (Token::Integer(literal), false) = (self.peek(), is_exchange) {
+            let literal = *literal;
+            self.check_form(destination, literal, right_column)?;
+            if literal.mask.is_some() {
+                return Err(
+                    self.error_at(right_column, Problem::AssignMasked(destination.symbol()))
+                );
+            }
+            if literal.value & !destination.mask() != 0 {
+                let error = TypeError::TooWide {
+                    part: destination,
+                    value: literal.value,
+                };
+                return Err(self.error_at(right_column, error));
+            }
+            self.advance();
+            return Ok(Action::Assign {
+                destination,
+                value: literal.value,
+            });
+        }
+        let source = match self.side()? {
+            Side::Part(source) => source,
+            Side::Port(_) => return Err(self.error_at(right_column, Problem::KindsDiffer)),
+            Side::Predicate(predicate) => {
+                return Err(self.error_at(right_column, Problem::AssignPredicate(predicate)));
+            }
+        };
+        if destination.width() != source.width() {
+            let problem = Problem::WidthsDiffer {
+                left: destination,
+                right: source,
+            };
+            return Err(self.error_at(right_column, problem));
+        }
+        if !is_exchange {
+            return Ok(Action::Move {
+                destination,
+                source,
+            });
+        }
+        writable(self, source, right_column)?;
+        Ok(Action::Exchange {
+            left: destination,
+            right: source,
+        })
+    }
+}
+
+/// Longest list of actions.
+const MAX_ACTIONS: usize = 1_000;

@@ -1,0 +1,140 @@
+//! How the data plane answers in a host's stead: ARP, neighbour discovery and ping, turned round in place.
+//!
+//! ARP and ping take one flow. A neighbour advertisement takes two, because Open vSwitch lets a flow write `nd.tll` only where its match
+//! says that the message is an advertisement already:
+//!
+//! ```text
+//!   nd_ns && nd.options_type == 1 && nd.target == A    icmp6.type = 136; flags.nd_reply = 1; next(this same stage);
+//!   flags.nd_reply && nd_na && nd.target == A          nd.options_type = 2; nd.reserved = …; nd.tll = MAC; addresses; output;
+//! ```
+//!
+//! A solicitation without the source's link-layer option has no room for the target's, so the first flow leaves it alone.
+//! `flags.nd_reply` is what keeps an advertisement that somebody sent from being taken for a half-made answer.
+//!
+//! Every answer ends with the packet pointed back at its port (`outport = inport; flags.loopback = 1; output;`).
+//!
+//! Must not: decide who is answered; that is the match the compiler adds.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::action::{Action, Pipeline};
+use crate::address::Mac;
+use crate::expr::Expr;
+use crate::symbol::{Predicate, Symbol};
+
+/// Flags of a host's solicited advertisement: solicited, override (RFC 4861 §4.4).
+pub const ND_HOST: u32 = 0x6000_0000;
+/// Flags of a router's solicited advertisement: router, solicited, override (RFC 4861 §4.4).
+pub const ND_ROUTER: u32 = 0xe000_0000;
+
+/// An ARP request for `address`.
+#[must_use]
+pub fn arp_request(address: Ipv4Addr) -> Expr {
+    Predicate::Arp & Symbol::ArpOp.is(1) & Symbol::ArpTpa.is(address)
+}
+
+/// The request turned into the answer that `address` is at `mac`.
+#[must_use]
+pub fn arp_answer(mac: Mac, address: Ipv4Addr) -> Vec<Action> {
+    let mut actions = vec![
+        Symbol::EthDst.copy_from(Symbol::EthSrc),
+        Symbol::EthSrc.set(mac),
+        Symbol::ArpOp.set(2),
+        Symbol::ArpTha.copy_from(Symbol::ArpSha),
+        Symbol::ArpSha.set(mac),
+        Symbol::ArpTpa.copy_from(Symbol::ArpSpa),
+        Symbol::ArpSpa.set(address),
+    ];
+    actions.extend(turn_back());
+    actions
+}
+
+/// A neighbour solicitation for `address` that can be answered in place: it has room for a link-layer address. A probe for duplicates never
+/// has it (RFC 4861 §4.3), so there is no answer to `::`.
+#[must_use]
+pub fn nd_solicitation(address: Ipv6Addr) -> Expr {
+    Predicate::NdNs & Symbol::NdOptionsType.is(1) & Symbol::NdTarget.is(address)
+}
+
+/// First flow of the answer: the solicitation becomes an advertisement and passes the same stage again.
+#[must_use]
+pub fn nd_turn(pipeline: Pipeline, table: u8) -> Vec<Action> {
+    vec![
+        Symbol::Icmp6Type.set(136),
+        Symbol::FlagsNdReply.set(1),
+        Action::next_stage(pipeline, table),
+    ]
+}
+
+/// Match of the second flow.
+#[must_use]
+pub fn nd_half_made(address: Ipv6Addr) -> Expr {
+    Symbol::FlagsNdReply.is(1) & Predicate::NdNa & Symbol::NdTarget.is(address)
+}
+
+/// Second flow of the answer: `address` is at `mac`; `reserved` is [`ND_HOST`] or [`ND_ROUTER`].
+#[must_use]
+pub fn nd_answer(mac: Mac, address: Ipv6Addr, reserved: u32) -> Vec<Action> {
+    let mut actions = vec![
+        Symbol::EthDst.copy_from(Symbol::EthSrc),
+        Symbol::EthSrc.set(mac),
+        Symbol::Ip6Dst.copy_from(Symbol::Ip6Src),
+        Symbol::Ip6Src.set(address),
+        Symbol::NdOptionsType.set(2),
+        Symbol::NdReserved.set(reserved),
+        Symbol::NdTll.set(mac),
+        Symbol::FlagsNdReply.set(0),
+    ];
+    actions.extend(turn_back());
+    actions
+}
+
+/// An ICMP echo request to `address`.
+#[must_use]
+pub fn ping4(address: Ipv4Addr) -> Expr {
+    Predicate::Icmp4
+        & Symbol::Icmp4Type.is(8)
+        & Symbol::Icmp4Code.is(0)
+        & Symbol::Ip4Dst.is(address)
+}
+
+/// The echo request turned into its reply, up to (not including) the decision where it goes.
+#[must_use]
+pub fn ping4_answer() -> Vec<Action> {
+    vec![
+        Action::exchange(Symbol::Ip4Src, Symbol::Ip4Dst),
+        Symbol::IpTtl.set(255),
+        Symbol::Icmp4Type.set(0),
+        Symbol::FlagsLoopback.set(1),
+    ]
+}
+
+/// An ICMPv6 echo request to `address`.
+#[must_use]
+pub fn ping6(address: Ipv6Addr) -> Expr {
+    Predicate::Icmp6
+        & Symbol::Icmp6Type.is(128)
+        & Symbol::Icmp6Code.is(0)
+        & Symbol::Ip6Dst.is(address)
+}
+
+/// The echo request turned into its reply, up to (not including) the decision where it goes.
+#[must_use]
+pub fn ping6_answer() -> Vec<Action> {
+    vec![
+        Action::exchange(Symbol::Ip6Src, Symbol::Ip6Dst),
+        Symbol::IpTtl.set(255),
+        Symbol::Icmp6Type.set(129),
+        Symbol::FlagsLoopback.set(1),
+    ]
+}
+
+/// Back out of the port it came in by.
+#[must_use]
+pub fn turn_back() -> Vec<Action> {
+    vec![
+        Action::turn_back(),
+        Symbol::FlagsLoopback.set(1),
+        Action::Output,
+    ]
+}

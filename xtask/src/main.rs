@@ -1,0 +1,63 @@
+//! `cargo xtask`: the repository's chores that are longer than a line of make.
+//!
+//! ```text
+//! make VERB ─▶ xtask/setup.sh (what is missing) ─▶ cargo xtask VERB ─▶ tidy · cargo fmt, clippy, doc, deny, fuzz
+//! ```
+//!
+//! Invariant: a chore ends with a non-zero status when anything in it failed, and says what to do about it.
+//!
+//! Must not: be needed at run time, or by a build of the `weft` program.
+#![allow(
+    clippy::disallowed_macros,
+    reason = "a program run by hand: its output is stdout and stderr"
+)]
+
+mod chores;
+mod tidy;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// weft's repository chores.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// What must hold for every change: formatting, tidy, clippy and documentation, warnings denied
+    Lint,
+    /// The house rules that no other tool checks: file headers and sizes, stray files, documents, licences
+    Tidy,
+    /// Write the generated documents and build the API documentation
+    Docs,
+    /// Run every fuzz target for a while (FUZZ_SECONDS each, 30 when unset)
+    Fuzz,
+    /// What is too slow for every change: each crate alone, dependencies and advisories, fuzzing
+    Nightly,
+}
+
+fn main() -> ExitCode {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is a folder of the repository")
+        .to_owned();
+    let outcome = match Arguments::parse().chore {
+        Chore::Lint => chores::lint(&root),
+        Chore::Tidy => tidy::run(&root),
+        Chore::Docs => chores::docs(&root),
+        Chore::Fuzz => chores::fuzz(&root),
+        Chore::Nightly => chores::nightly(&root),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
