@@ -25,8 +25,8 @@ e2e: ## only the cases that send packets through real switches (CASES=word picks
 e2e-kernel: ## not yet: the same cases on the kernel datapath, in a small virtual machine
 	@echo 'not yet: make e2e-kernel comes with the virtual machine that boots the kernel datapath; make e2e uses it where this kernel has openvswitch' >&2; exit 1
 
-bench: ## not yet: the measurements behind the numbers in the documents
-	@echo 'not yet: make bench comes with the benchmark harness; make demo prints the times of a small run' >&2; exit 1
+bench: build ## the measurements behind the numbers in docs/performance (BENCH=added-pod picks one)
+	@$(SETUP) build fabric -- cargo run --release --locked --quiet --package weft-bench --target-dir target -- $(BENCH)
 
 fuzz: ## every decoder against random bytes (FUZZ_SECONDS=30 for each)
 	@$(SETUP) build -- cargo xtask fuzz

@@ -12,7 +12,7 @@ use weft_controller::{Config, Controller, Error, Status};
 use weft_ovsdb::{Connection, Database, Server};
 use weft_schema::nb;
 
-use crate::node::{Node, path_text, run};
+use weft_e2e::stand_in::{Node, path_text, run};
 
 /// See the [module](self).
 pub struct Bench {

@@ -6,10 +6,9 @@
 //! Must not: share anything between tests, or wait by time.
 
 mod bench;
-mod node;
 
 use bench::Bench;
-use node::Node;
+use weft_e2e::stand_in::Node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_is_configured_and_its_port_is_bound_answered_and_installed() {

@@ -11,6 +11,7 @@
 //! - [`sandbox`]: nothing is left behind, whatever happens.
 //! - [`fabric`], [`node`]: the machines. [`pod`], [`kubelet`], [`responder`]: what runs on them.
 //! - [`probe`], [`tap`]: packets, and who saw them. [`expectation`]: who should.
+//! - [`stand_in`]: a node without a network, for what needs Open vSwitch but no packets.
 //! - [`switch`]: what the switches hold and count. [`audit`]: whether it is what it should be.
 //!
 //! Must not: know flows, or write a northbound row. It is not packaged with the product.
@@ -24,6 +25,7 @@ pub mod pod;
 pub mod probe;
 pub mod responder;
 pub mod sandbox;
+pub mod stand_in;
 pub mod switch;
 pub mod tap;
 mod unixctl;

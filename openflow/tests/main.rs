@@ -667,7 +667,10 @@ async fn a_switch_that_does_not_speak_1_5_is_told_what_to_do() {
         "{error}"
     );
     // How a switch names the end of a negotiation depends on which side it hears of it first from.
-    switch.audit(&["version negotiation failed", "connection dropped (Protocol error)"]);
+    switch.audit(&[
+        "version negotiation failed",
+        "connection dropped (Protocol error)",
+    ]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A node for tests: a real `ovsdb-server` and `ovs-vswitchd` of its own, in a directory of its own.
+//! A node without a network: a real `ovsdb-server` and `ovs-vswitchd` of its own, in a directory of its own.
 //!
 //! Its datapath is Open vSwitch's own stand-in (`--enable-dummy=override`): everything above it, OpenFlow and OVSDB
 //! first of all, is the real thing, and no device of the machine is touched.
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 /// A running node.
 pub struct Node {
+    /// Its name, `system-id`.
     pub name: String,
     directory: TempDir,
     ovsdb: Child,
@@ -66,6 +67,7 @@ impl Node {
         node
     }
 
+    /// Starts `ovs-vswitchd`, with nothing in its flow tables, and waits until it answers.
     pub fn start_vswitchd(&mut self) {
         let path = self.directory.path();
         let mut daemon = command(path, "ovs-vswitchd");
@@ -101,6 +103,57 @@ impl Node {
         ]);
     }
 
+    /// Makes the integration bridge, as a node has it that a controller has seen before.
+    pub fn add_integration_bridge(&self) {
+        self.vsctl(&[
+            "add-br",
+            "br-int",
+            "--",
+            "set-fail-mode",
+            "br-int",
+            "secure",
+        ]);
+    }
+
+    /// Attaches many interfaces in one transaction: name, `iface-id`, and `iface-id-ver` if there is one.
+    pub fn attach_many(&self, interfaces: impl Iterator<Item = (String, String, Option<String>)>) {
+        let mut words: Vec<String> = Vec::new();
+        for (interface, iface_id, version) in interfaces {
+            words.extend(
+                [
+                    "--",
+                    "add-port",
+                    "br-int",
+                    &interface,
+                    "--",
+                    "set",
+                    "Interface",
+                    &interface,
+                ]
+                .map(str::to_owned),
+            );
+            words.extend([
+                "type=internal".to_owned(),
+                format!("external_ids:iface-id={iface_id}"),
+            ]);
+            words.extend(version.map(|version| format!("external_ids:iface-id-ver={version}")));
+        }
+        let words: Vec<&str> = ["--no-wait"]
+            .into_iter()
+            .chain(words.iter().map(String::as_str))
+            .collect();
+        self.vsctl(&words);
+    }
+
+    /// The processes of the daemons that run.
+    pub fn pids(&self) -> Vec<u32> {
+        std::iter::once(&self.ovsdb)
+            .chain(&self.vswitchd)
+            .map(Child::id)
+            .collect()
+    }
+
+    /// The real `ovs-vsctl` against the node's database.
     pub fn vsctl(&self, arguments: &[&str]) -> String {
         let database = format!("--db=unix:{}", text(&self.directory.path().join("db.sock")));
         let mut all = vec![database.as_str(), "--timeout=20"];
@@ -129,6 +182,7 @@ impl Node {
         );
     }
 
+    /// The real `ovs-ofctl` against the integration bridge.
     pub fn ofctl(&self, verb: &str, arguments: &[&str]) -> String {
         let bridge = format!("unix:{}", text(&self.directory.path().join("br-int.mgmt")));
         let mut all = vec!["-O", "OpenFlow15", verb, &bridge];
@@ -149,6 +203,7 @@ impl Node {
         flows
     }
 
+    /// Groups as text, sorted.
     pub fn groups(&self) -> Vec<String> {
         let dump = self.ofctl("dump-groups", &[]);
         let mut groups: Vec<String> = dump
