@@ -29,8 +29,14 @@ pub(super) struct Task {
     reporter: Reporter,
     backoff: Backoff,
     progress: (Counts, Counts, Totals),
-    complaint: Option<(String, u32)>,
+    unreachable: Option<Unreachable>,
     refusals_said: usize,
+}
+
+/// A switch that does not answer.
+struct Unreachable {
+    since: Instant,
+    is_said: bool,
 }
 
 /// What a round of effects means for the connection.
@@ -54,7 +60,7 @@ impl Task {
             reporter,
             backoff: Backoff::new(),
             progress: <(Counts, Counts, Totals)>::default(),
-            complaint: None,
+            unreachable: None,
             refusals_said: 0,
         }
     }
@@ -77,7 +83,7 @@ impl Task {
             let remote = self.remote();
             match Connection::connect(&remote, DIAL_TIMEOUT).await {
                 Ok(connection) => {
-                    self.complaint = None;
+                    self.unreachable = None;
                     self.refusals_said = 0;
                     self.backoff.connected(Instant::now());
                     tracing::info!(%remote, "switch connected");
@@ -87,18 +93,21 @@ impl Task {
                     self.handle(Event::Disconnected, &mut queue).await;
                 }
                 Err(error) => {
-                    let text = error.to_string();
-                    let times = match self.complaint.take() {
-                        Some((said, times)) if said == text => times.saturating_add(1),
-                        _ => 1,
-                    };
-                    // The bridge may have been made a moment ago: once is nothing to complain about.
-                    if times == 2 {
-                        tracing::warn!(%remote, error = %text, "switch is not reachable; trying again");
+                    let error = error.to_string();
+                    let now = Instant::now();
+                    let unreachable = self.unreachable.get_or_insert(Unreachable {
+                        since: now,
+                        is_said: false,
+                    });
+                    // The bridge may have been made a moment ago, and each change on the node has it dialled again.
+                    if !unreachable.is_said
+                        && now.duration_since(unreachable.since) >= UNREACHABLE_SAID_AFTER
+                    {
+                        unreachable.is_said = true;
+                        tracing::warn!(%remote, %error, "switch is not reachable; trying again");
                     } else {
-                        tracing::debug!(%remote, error = %text, times, "switch is not reachable; trying again");
+                        tracing::debug!(%remote, %error, "switch is not reachable; trying again");
                     }
-                    self.complaint = Some((text, times));
                 }
             }
             self.reporter.report(Report::Link(Link::Down)).await;
@@ -271,5 +280,7 @@ fn log(note: &Note) {
 }
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a switch may be out of reach before somebody is told: a new bridge listens after a moment.
+const UNREACHABLE_SAID_AFTER: Duration = Duration::from_secs(2);
 const QUEUE_MAX: usize = 1024;
 const REFUSALS_SAID: usize = 10;
