@@ -24,7 +24,7 @@ mod span;
 mod subnet;
 
 pub use addressing::{Addressing, mac};
-pub use domain::{Domain, DomainError};
+pub use domain::{Domain, DomainError, ReserveError};
 pub use pool::Pool;
 pub use span::Span;
 pub use subnet::{SubnetError, SubnetPool};

@@ -13,7 +13,7 @@ use weft_schema::nb::{LogicalRouter, LogicalRouterPort, LogicalSwitch, LogicalSw
 use weft_schema::{RowId, keys};
 
 use super::annotations::{self, NetworkSpec, SUBNETS};
-use super::ipam::{Span, SubnetPool};
+use super::ipam::{ReserveError, Span, SubnetPool};
 use super::pod::PodEntry;
 use super::row::{NbRow, RowDelta};
 use super::{Index, Touched};
@@ -218,14 +218,20 @@ impl Index {
                 )));
             }
         }
-        let indices = self.indices(&spec.subnets);
-        if let Some(indices) = indices.filter(|_| spec.router != self.router) {
-            self.domain(&spec.router).reserve(name, indices).map_err(|(aggregate, node)| {
-                refuse(format!(
+        if let Some(indices) = self.indices(&spec.subnets) {
+            let reserved = self.domain(&spec.router).reserve(name, indices);
+            reserved.map_err(|error| match error {
+                ReserveError::Aggregate(aggregate, node) => refuse(format!(
                     "{indices} overlaps {aggregate}, out of which pods on node {node} and router {} have \
                      their addresses; choose another subnet",
                     spec.router
-                ))
+                )),
+                ReserveError::Counted(index) => refuse(format!(
+                    "{indices} has {}, whose MAC address a pod without IPv4 on router {} has already; \
+                     choose another subnet",
+                    std::net::Ipv4Addr::from_bits(index),
+                    spec.router
+                )),
             })?;
         }
         Ok(())
@@ -246,8 +252,7 @@ impl Index {
                 |subnet: &&IpNet| self.cluster_cidrs.iter().any(|cidr| overlap(cidr, subnet));
             subnets.iter().find(overlaps).map(|_| self.space)
         };
-        ipv4.filter(|span| self.addressing.ipv4 && span.overlaps(self.space))
-            .or_else(ipv6)
+        ipv4.or_else(ipv6)
     }
 
     /// Brings rows up to date with what `translate` touched.

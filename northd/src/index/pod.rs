@@ -124,14 +124,14 @@ impl Index {
             return;
         };
         match &mut entry.network {
-            Some(network) => match &mut network.subnets {
-                Some(pool) => pool.give_back(held.index),
-                None => {
-                    if let Some(domain) = self.domains.get_mut(&network.spec.router) {
-                        domain.give_back(held.index);
+            Some(network) => {
+                if let Some(domain) = self.domains.get_mut(&network.spec.router) {
+                    match &mut network.subnets {
+                        Some(pool) => pool.give_back(domain, held.index),
+                        None => domain.give_back(held.index),
                     }
                 }
-            },
+            }
             None => debug_assert!(false, "{key:?} holds an address in no network"),
         }
         self.dirty.room = true;
@@ -278,7 +278,12 @@ impl Index {
     ) -> Result<(u32, u32), Diagnostic> {
         let reference = ObjectRef::pod(&key.0, &key.1);
         let entry = self.namespaces.get_mut(&key.0);
-        let Some(pool) = entry.and_then(|entry| entry.network.as_mut()?.subnets.as_mut()) else {
+        let network = entry.and_then(|entry| entry.network.as_mut());
+        let found = network.and_then(|network| {
+            let domain = self.domains.get_mut(&network.spec.router)?;
+            Some((network.subnets.as_mut()?, domain))
+        });
+        let Some((pool, domain)) = found else {
             return Err(Diagnostic::new(
                 reference,
                 "",
@@ -287,20 +292,23 @@ impl Index {
         };
         let gateway = pool.gateway();
         if let Some(index) = recorded.and_then(|(address, _)| pool.index(address))
-            && pool.claim(index).is_ok()
+            && pool.claim(domain, index).is_ok()
         {
             return Ok((index, gateway));
         }
         let subnets = display_list(pool.subnets());
         if request.addresses.is_empty() {
-            return pool.take().map(|index| (index, gateway)).map_err(|_| {
-                let message = format!(
-                    "namespace {} has no free address: {subnets} is used up; give it a larger \
+            return pool
+                .take(domain)
+                .map(|index| (index, gateway))
+                .map_err(|_| {
+                    let message = format!(
+                        "namespace {} has no free address: {subnets} is used up; give it a larger \
                      subnet with weft.dev/subnets",
-                    key.0
-                );
-                Diagnostic::new(reference, "", message)
-            });
+                        key.0
+                    );
+                    Diagnostic::new(reference, "", message)
+                });
         }
         let mut indices = request
             .addresses
@@ -328,15 +336,20 @@ impl Index {
             pool.addressing(),
             index,
         )?;
-        let result = pool.claim(index);
+        let result = pool.claim(domain, index);
         result.map(|()| (index, gateway)).map_err(|error| {
             let address = display_list(&request.addresses);
             let message = match error {
-                SubnetError::Taken => format!(
-                    "{address} is held by pod {}/{}; choose another, or leave the choice to weft",
-                    key.0,
-                    self.holder_of(&key.0, index).unwrap_or_default()
-                ),
+                SubnetError::Taken => match self.holder_of(&key.0, index) {
+                    Some(holder) => format!(
+                        "{address} is held by pod {}/{holder}; choose another, or leave the choice to weft",
+                        key.0
+                    ),
+                    None => format!(
+                        "{address} has the low 32 bits of another address on this router, from which a MAC \
+                         address follows; choose another, or leave the choice to weft"
+                    ),
+                },
                 SubnetError::Gateway => {
                     format!("{address} is the gateway of {subnets}; choose another")
                 }

@@ -10,6 +10,8 @@
 //! last address does. An aggregate stays with its node, but one without blocks is there for
 //! whoever finds no other, unless the node's `spec.podCIDRs` says it is the node's for good.
 //!
+//! Subnets without IPv4 give their pods indices that nothing else in the domain has or can get.
+//!
 //! Invariants: aggregates are disjoint, and from reserved subnets too; a block lies in one
 //! aggregate; an address in one block. Must not: know what a namespace or node is but by name.
 
@@ -25,6 +27,9 @@ const MAX_BLOCK_LENGTH: u8 = 30;
 /// Usual block: the gateway, six pods, and the broadcast address.
 const BLOCK_LENGTH: u8 = 29;
 
+/// First index that is counted: the one before is the gateways'.
+const FIRST_COUNTED: u32 = 2;
+
 /// One router's address space.
 #[derive(Clone, Debug)]
 pub struct Domain {
@@ -38,6 +43,8 @@ pub struct Domain {
     pairs: BTreeMap<(Arc<str>, Arc<str>), BTreeSet<u32>>,
     /// Subnets of L2 namespaces on the same router.
     reserved: BTreeMap<Arc<str>, Span>,
+    /// Indices of pods in subnets without IPv4, which no address decides.
+    counted: Pool,
     /// Aggregates given back and not taken since, by when.
     rested: BTreeMap<Span, u64>,
     /// Nodes whose aggregates come from `spec.podCIDRs` alone.
@@ -114,6 +121,15 @@ pub enum DomainError {
     },
 }
 
+/// Why a subnet cannot be reserved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReserveError {
+    /// It overlaps a node's aggregate.
+    Aggregate(Span, Arc<str>),
+    /// A pod in a subnet without IPv4 has this index.
+    Counted(u32),
+}
+
 impl Aggregate {
     /// Whether somebody else may have it.
     fn is_idle(&self) -> bool {
@@ -133,6 +149,7 @@ impl Domain {
             blocks: BTreeMap::new(),
             pairs: BTreeMap::new(),
             reserved: BTreeMap::new(),
+            counted: Pool::new(FIRST_COUNTED, u32::MAX),
             rested: BTreeMap::new(),
             fixed: BTreeSet::new(),
             changed: BTreeSet::new(),
@@ -270,16 +287,53 @@ impl Domain {
             .map(|block| (block.span, &block.namespace, &block.node))
     }
 
-    /// Keeps aggregates off a subnet; at most one per `owner`.
+    /// Takes an index for a pod of a subnet without IPv4.
+    pub fn take_counted(&mut self) -> Option<u32> {
+        loop {
+            let index = self.counted.take()?;
+            // One that an address decides stays taken here, so that it is not looked at again.
+            if !self.has_addresses_at(index) {
+                return Some(index);
+            }
+        }
+    }
+
+    /// Takes this index for a pod of a subnet without IPv4.
+    pub fn claim_counted(&mut self, index: u32) -> bool {
+        !self.has_addresses_at(index) && self.counted.claim(index)
+    }
+
+    /// Gives such an index back.
+    pub fn give_back_counted(&mut self, index: u32) {
+        self.counted.give_back(index);
+    }
+
+    /// Whether an index belongs to pods whose addresses decide it.
+    fn has_addresses_at(&self, index: u32) -> bool {
+        self.space.contains(index) || self.reserved.values().any(|subnet| subnet.contains(index))
+    }
+
+    /// Keeps aggregates, and indices that are counted, off a subnet; at most one per `owner`.
     ///
     /// # Errors
-    /// The subnet overlaps an aggregate, which is returned with its node.
-    pub fn reserve(&mut self, owner: &Arc<str>, subnet: Span) -> Result<(), (Span, Arc<str>)> {
+    /// Why the subnet cannot be had.
+    pub fn reserve(&mut self, owner: &Arc<str>, subnet: Span) -> Result<(), ReserveError> {
         if let Some(aggregate) = self
             .overlapping(subnet)
             .find(|aggregate| !aggregate.is_idle())
         {
-            return Err((aggregate.span, Arc::clone(&aggregate.node)));
+            return Err(ReserveError::Aggregate(
+                aggregate.span,
+                Arc::clone(&aggregate.node),
+            ));
+        }
+        // Outside the space nothing but a pod holds a counted index.
+        let counted = self.counted.taken_within(subnet.first(), subnet.last());
+        if let Some(index) = counted
+            .into_iter()
+            .find(|index| !self.has_addresses_at(*index))
+        {
+            return Err(ReserveError::Counted(index));
         }
         self.evict(subnet);
         self.reserved.insert(Arc::clone(owner), subnet);

@@ -76,6 +76,11 @@ impl Pool {
         self.taken.contains(&number)
     }
 
+    /// The taken numbers from `first` to `last`.
+    pub fn taken_within(&self, first: u32, last: u32) -> impl Iterator<Item = u32> {
+        self.taken.range(first..=last).copied()
+    }
+
     /// Whether no number is taken.
     #[must_use]
     pub fn is_idle(&self) -> bool {

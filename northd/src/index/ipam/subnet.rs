@@ -1,6 +1,7 @@
 //! The addresses of one L2 namespace: one subnet per family, handed out one by one.
 //!
-//! With IPv4 the index is the IPv4 address. Without, it counts from 2. The gateway is the first
+//! With IPv4 the index is the IPv4 address. Without, it is counted, from 2, for all such subnets of
+//! the router's domain together: MAC addresses follow from indices, and are to differ within a domain. The gateway is the first
 //! address that a host can have, in both families: `10.0.0.1`, and the IPv6 address that belongs
 //! to it. Must not: be shared between switches.
 
@@ -9,7 +10,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::{Addressing, Pool};
+use super::{Addressing, Domain, Pool};
 
 /// The addresses of one L2 namespace.
 #[derive(Clone, Debug)]
@@ -17,7 +18,8 @@ pub struct SubnetPool {
     subnets: Vec<IpNet>,
     addressing: Addressing,
     gateway: u32,
-    pool: Pool,
+    /// `None`: the domain counts.
+    pool: Option<Pool>,
 }
 
 /// Why an address cannot be had.
@@ -47,14 +49,14 @@ impl SubnetPool {
             IpNet::V4(subnet) => Some(*subnet),
             IpNet::V6(_) => None,
         });
-        let (gateway, last) = match ipv4 {
+        let (gateway, pool) = match ipv4 {
             Some(subnet) => {
                 let gateway = subnet.network().to_bits().checked_add(1)?;
-                (gateway, subnet.broadcast().to_bits().checked_sub(1)?)
+                let last = subnet.broadcast().to_bits().checked_sub(1)?;
+                (gateway, Some(Pool::new(gateway.checked_add(1)?, last)))
             }
-            None => (1, u32::MAX),
+            None => (1, None),
         };
-        let pool = Pool::new(gateway.checked_add(1)?, last);
         (!subnets.is_empty()).then(|| Self {
             subnets: subnets.to_vec(),
             addressing,
@@ -67,15 +69,19 @@ impl SubnetPool {
     ///
     /// # Errors
     /// [`SubnetError::Full`].
-    pub fn take(&mut self) -> Result<u32, SubnetError> {
-        self.pool.take().ok_or(SubnetError::Full)
+    pub fn take(&mut self, domain: &mut Domain) -> Result<u32, SubnetError> {
+        match &mut self.pool {
+            Some(pool) => pool.take(),
+            None => domain.take_counted(),
+        }
+        .ok_or(SubnetError::Full)
     }
 
     /// Takes this address.
     ///
     /// # Errors
     /// It is outside, the gateway's, or taken.
-    pub fn claim(&mut self, index: u32) -> Result<(), SubnetError> {
+    pub fn claim(&mut self, domain: &mut Domain, index: u32) -> Result<(), SubnetError> {
         let inside = self
             .addressing
             .addresses(index)
@@ -86,18 +92,24 @@ impl SubnetPool {
         if index == self.gateway {
             return Err(SubnetError::Gateway);
         }
-        if self.pool.claim(index) {
-            Ok(())
-        } else if self.pool.is_taken(index) {
-            Err(SubnetError::Taken)
-        } else {
-            Err(SubnetError::Outside)
+        let is_claimed = match &mut self.pool {
+            Some(pool) => pool.claim(index),
+            None => index > self.gateway && domain.claim_counted(index),
+        };
+        match (is_claimed, &self.pool) {
+            (true, _) => Ok(()),
+            (false, Some(pool)) if pool.is_taken(index) => Err(SubnetError::Taken),
+            (false, None) if index > self.gateway => Err(SubnetError::Taken),
+            _ => Err(SubnetError::Outside),
         }
     }
 
     /// Gives an address back.
-    pub fn give_back(&mut self, index: u32) {
-        self.pool.give_back(index);
+    pub fn give_back(&mut self, domain: &mut Domain, index: u32) {
+        match &mut self.pool {
+            Some(pool) => pool.give_back(index),
+            None => domain.give_back_counted(index),
+        }
     }
 
     /// The index that an address stands for, if it is in the subnet of its family.

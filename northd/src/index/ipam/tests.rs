@@ -197,37 +197,77 @@ fn a_subnet_hands_out_what_hosts_can_have() {
         "fd00:10::/64".parse().unwrap(),
     ])
     .unwrap();
+    let domain = &mut domain("10.128.0.0/14");
     assert_eq!(
         pool.prefixed(pool.gateway()).collect::<Vec<_>>(),
         ["10.0.0.1/29", "fd00:10::a00:1/64"]
     );
-    assert_eq!(pool.claim(ipv4("10.0.0.1")), Err(SubnetError::Gateway));
     assert_eq!(
-        pool.claim(ipv4("10.0.0.7")),
+        pool.claim(domain, ipv4("10.0.0.1")),
+        Err(SubnetError::Gateway)
+    );
+    assert_eq!(
+        pool.claim(domain, ipv4("10.0.0.7")),
         Err(SubnetError::Outside),
         "broadcast"
     );
-    assert_eq!(pool.claim(ipv4("10.0.0.8")), Err(SubnetError::Outside));
-    assert_eq!(pool.claim(ipv4("10.0.0.3")), Ok(()));
-    assert_eq!(pool.claim(ipv4("10.0.0.3")), Err(SubnetError::Taken));
-    let taken: Vec<u32> = std::iter::from_fn(|| pool.take().ok()).collect();
+    assert_eq!(
+        pool.claim(domain, ipv4("10.0.0.8")),
+        Err(SubnetError::Outside)
+    );
+    assert_eq!(pool.claim(domain, ipv4("10.0.0.3")), Ok(()));
+    assert_eq!(
+        pool.claim(domain, ipv4("10.0.0.3")),
+        Err(SubnetError::Taken)
+    );
+    let taken: Vec<u32> = std::iter::from_fn(|| pool.take(domain).ok()).collect();
     assert_eq!(
         taken,
         ["10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"].map(ipv4)
     );
-    assert_eq!(pool.take(), Err(SubnetError::Full));
+    assert_eq!(pool.take(domain), Err(SubnetError::Full));
 }
 
 #[test]
-fn without_ipv4_the_index_counts_from_two() {
-    let mut pool = SubnetPool::new(&["fd00:10::/64".parse().unwrap()]).unwrap();
-    let index = pool.take().unwrap();
-    assert_eq!(pool.prefixed(index).collect::<Vec<_>>(), ["fd00:10::2/64"]);
+fn without_ipv4_the_index_is_counted_once_for_all_subnets_of_the_domain() {
+    let domain = &mut domain("10.128.0.0/14");
+    let mut pools = ["fd00:10::/64", "fd00:20::/64"]
+        .map(|subnet| SubnetPool::new(&[subnet.parse().unwrap()]).unwrap());
+    let [one, other] = &mut pools;
+    let taken = [one.take(domain), other.take(domain), one.take(domain)].map(Result::unwrap);
+    assert_eq!(taken, [2, 3, 4]);
+    assert_eq!(one.prefixed(2).collect::<Vec<_>>(), ["fd00:10::2/64"]);
+    assert_eq!(other.prefixed(3).collect::<Vec<_>>(), ["fd00:20::3/64"]);
     assert_eq!(
-        pool.prefixed(pool.gateway()).collect::<Vec<_>>(),
+        one.prefixed(one.gateway()).collect::<Vec<_>>(),
         ["fd00:10::1/64"]
     );
-    assert_eq!(pool.index("fd00:10::77".parse().unwrap()), Some(0x77));
+    assert_eq!(one.index("fd00:10::77".parse().unwrap()), Some(0x77));
+    assert_eq!(other.claim(domain, 2), Err(SubnetError::Taken));
+    assert_eq!(other.claim(domain, 0), Err(SubnetError::Outside));
+    assert_eq!(other.claim(domain, 1), Err(SubnetError::Gateway));
+    one.give_back(domain, 2);
+    assert_eq!(other.claim(domain, 2), Ok(()));
+}
+
+#[test]
+fn counted_indices_keep_off_those_that_addresses_decide() {
+    let domain = &mut domain("10.128.0.0/14");
+    let mut pool = SubnetPool::new(&["fd00:10::/64".parse().unwrap()]).unwrap();
+    let (lan, other): (Arc<str>, Arc<str>) = ("lan".into(), "other".into());
+    domain.reserve(&lan, span("0.0.0.0/30")).unwrap();
+    assert_eq!(pool.take(domain), Ok(4), "2 and 3 belong to the subnet");
+    for address in ["10.128.0.9", "0.0.0.3"] {
+        let claimed = pool.claim(domain, ipv4(address));
+        assert_eq!(claimed, Err(SubnetError::Taken), "{address}");
+    }
+    pool.claim(domain, ipv4("10.0.0.9")).unwrap();
+    assert_eq!(
+        domain.reserve(&other, span("10.0.0.0/24")),
+        Err(ReserveError::Counted(ipv4("10.0.0.9")))
+    );
+    pool.give_back(domain, ipv4("10.0.0.9"));
+    assert_eq!(domain.reserve(&other, span("10.0.0.0/24")), Ok(()));
 }
 
 #[derive(Clone, Debug)]
