@@ -46,6 +46,13 @@ impl CompiledFlow {
         })
     }
 
+    /// Whether it does nothing but count for conjunctive matches.
+    #[must_use]
+    pub fn is_conjunctive(&self) -> bool {
+        let counts = |action: &Action| matches!(action, Action::Conjunction { .. });
+        !self.actions.is_empty() && self.actions.iter().all(counts)
+    }
+
     /// The flow, in the form in which a dump compares equal.
     #[must_use]
     pub fn flow(&self) -> Flow {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   inputs ──▶ relations ──▶ derived cells ──▶ relations ──▶ … ──▶ units ──▶ placed units
-//!   level 0        1               2                3                 14          15
+//!   level 0        1               2                3                 14          16
 //! ```
 //!
 //! A *cell* is a value under a [`Key`]. Three kinds: *inputs* are set from outside; *derived* cells are computed by a function that
@@ -27,6 +27,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::diagnostic::Diagnostic;
 use crate::input::Options;
+use crate::lowering::CONJUNCTIONS_MAX;
 use crate::topology::{self, KeyTable, LocationChange, Locations};
 use crate::unit::{PlacedUnit, Unit};
 
@@ -50,6 +51,7 @@ pub(crate) struct Engine {
     pending: FxHashMap<CellId, BTreeMap<Member, bool>>,
     datapath_keys: KeyTable,
     port_keys: FxHashMap<uuid::Uuid, KeyTable>,
+    conjunction_numbers: KeyTable,
     locations: FxHashMap<uuid::Uuid, Locations>,
     diagnostics: BTreeMap<Diagnostic, usize>,
     /// Diagnostics that came or went since the last run, and whether they were there before.
@@ -93,6 +95,7 @@ impl Engine {
             pending: FxHashMap::default(),
             datapath_keys: KeyTable::new(crate::pipeline::DatapathKey::COUNT),
             port_keys: FxHashMap::default(),
+            conjunction_numbers: KeyTable::new(CONJUNCTIONS_MAX),
             locations: FxHashMap::default(),
             diagnostics: BTreeMap::new(),
             touched_diagnostics: BTreeMap::new(),
@@ -311,6 +314,12 @@ impl Engine {
                 }
                 for (uuid, key) in changes {
                     self.set_key(Key::PortNumber(datapath, uuid), key);
+                }
+            }
+            Emission::ConjunctionNumber(conjunction) => {
+                let changes = self.conjunction_numbers.change(conjunction, is_added);
+                for (uuid, number) in changes {
+                    self.set_key(Key::ConjunctionNumber(uuid), number);
                 }
             }
             Emission::Fact(router, fact) => {

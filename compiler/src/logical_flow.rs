@@ -109,16 +109,31 @@ pub struct LogicalFlow {
 }
 
 impl LogicalFlow {
-    /// The cookie of the OpenFlow flows it becomes.
+    /// The cookie of the OpenFlow flows it becomes. Two logical flows may have the same one, which misleads a reader of a dump and
+    /// nothing else.
     #[must_use]
     pub fn cookie(&self) -> Cookie {
-        let datapath = match &self.datapath {
-            Datapath::Every(kind) => format!("{kind:?}"),
-            Datapath::One(datapath) => datapath.uuid.to_string(),
-        };
         let priority = self.priority.to_string();
         let matches = self.matches.to_string();
-        Cookie::of(&[&datapath, self.stage.name(), &priority, &matches])
+        Cookie::of(&[
+            &self.datapath_text(),
+            self.stage.name(),
+            &priority,
+            &matches,
+        ])
+    }
+
+    /// What no other logical flow shares.
+    pub(crate) fn identity(&self) -> String {
+        let (datapath, stage, priority) = (self.datapath_text(), self.stage.name(), self.priority);
+        format!("{datapath} {stage} {priority} {}", self.matches)
+    }
+
+    fn datapath_text(&self) -> String {
+        match &self.datapath {
+            Datapath::Every(kind) => format!("{kind:?}"),
+            Datapath::One(datapath) => datapath.uuid.to_string(),
+        }
     }
 }
 

@@ -17,10 +17,12 @@ mod field;
 use std::sync::Arc;
 
 use openflow_rs::{Action as OfAction, Field as OfField, Flow, Match};
+use uuid::Uuid;
 use weft_expr::{Action, Conjunct, NormalizeError, PortSymbol, Product, Sets, factor};
 
 use crate::logical_flow::{Datapath, LogicalFlow, Names};
 use crate::pipeline::{DatapathKind, register};
+use crate::topology::first_choice;
 
 /// Why a logical flow cannot be lowered.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -62,6 +64,25 @@ pub enum LowerError {
     },
 }
 
+/// What a logical flow becomes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Lowered {
+    /// The flows. Two of them may have the same key if both only count for conjunctive matches: a switch needs them as one flow
+    /// that counts for all.
+    pub flows: Vec<Flow>,
+    /// The conjunctive matches among them.
+    pub conjunctions: Vec<Conjunction>,
+}
+
+/// A conjunctive match.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conjunction {
+    /// Which it is: the same tomorrow, and no other's.
+    pub identity: Uuid,
+    /// The number that it has in its flows, which follows from the identity: seldom another's.
+    pub number: u32,
+}
+
 /// The OpenFlow flows that do what `flow` does. None, when it matches a port that is not there.
 ///
 /// # Errors
@@ -70,7 +91,7 @@ pub fn lower(
     flow: &LogicalFlow,
     names: &mut dyn Names,
     sets: &dyn Sets,
-) -> Result<Vec<Flow>, LowerError> {
+) -> Result<Lowered, LowerError> {
     let matches = flow.matches.clone() & Action::prerequisites(&flow.actions);
     let form = factor(&matches, sets)?;
     let actions = action::lower(flow, names)?;
@@ -86,23 +107,23 @@ pub fn lower(
     let mut lowering = Lowering {
         flow,
         base,
-        flows: Vec::new(),
+        lowered: Lowered::default(),
     };
     for conjunct in &form.conjuncts {
         if let Some(matches) = lowering.matches(conjunct, names) {
             lowering.push(matches, actions.clone());
         }
     }
-    for (product, index) in form.products.iter().zip(0u32..) {
-        lowering.product(product, index, &actions, names);
+    for product in &form.products {
+        lowering.product(product, &actions, names);
     }
-    Ok(lowering.flows)
+    Ok(lowering.lowered)
 }
 
 struct Lowering<'a> {
     flow: &'a LogicalFlow,
     base: Match,
-    flows: Vec<Flow>,
+    lowered: Lowered,
 }
 
 impl Lowering<'_> {
@@ -114,7 +135,7 @@ impl Lowering<'_> {
             matches,
             actions,
         };
-        self.flows.push(flow.canonical());
+        self.lowered.flows.push(flow.canonical());
     }
 
     /// `None` when it asks for a port that is not there: no packet has it.
@@ -138,13 +159,7 @@ impl Lowering<'_> {
     }
 
     /// A conjunctive match (ovs-fields(7)): every member of every set is a flow, and a flow on `conj_id` does the actions.
-    fn product(
-        &mut self,
-        product: &Product,
-        index: u32,
-        actions: &[OfAction],
-        names: &mut dyn Names,
-    ) {
+    fn product(&mut self, product: &Product, actions: &[OfAction], names: &mut dyn Names) {
         let mut clauses = Vec::new();
         for dimension in &product.dimensions {
             let members = dimension
@@ -162,7 +177,9 @@ impl Lowering<'_> {
         let Ok(n) = u8::try_from(clauses.len()) else {
             return;
         };
-        let id = self.flow.cookie().get().wrapping_add(index);
+        let conjunction = self.conjunction();
+        self.lowered.conjunctions.push(conjunction);
+        let id = conjunction.number;
         for (members, clause) in clauses.into_iter().zip(1u8..) {
             for member in members {
                 self.push(member, vec![OfAction::Conjunction { id, clause, n }]);
@@ -173,7 +190,45 @@ impl Lowering<'_> {
             actions.to_vec(),
         );
     }
+
+    /// The next of this flow's conjunctive matches. Those of one flow have different numbers.
+    fn conjunction(&self) -> Conjunction {
+        let text = self.flow.identity();
+        let known = &self.lowered.conjunctions;
+        let candidates = (0u32..).map(|salt| {
+            let identity = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{text} {salt}").as_bytes());
+            let number = first_choice(identity, CONJUNCTIONS_MAX);
+            Conjunction { identity, number }
+        });
+        let is_new = |candidate: &Conjunction| {
+            known.iter().all(|known| {
+                known.identity != candidate.identity && known.number != candidate.number
+            })
+        };
+        candidates.into_iter().find(is_new).unwrap_or(Conjunction {
+            identity: Uuid::nil(),
+            number: CONJUNCTIONS_MAX,
+        })
+    }
 }
+
+/// A flow with another number for its conjunctive match.
+pub(crate) fn renumber(flow: &mut Flow, from: u32, to: u32) {
+    if flow.matches.get(OfField::ConjId).is_some() {
+        flow.matches
+            .insert(OfField::ConjId, u128::from(to), OfField::ConjId.all_ones());
+    }
+    for action in &mut flow.actions {
+        if let OfAction::Conjunction { id, .. } = action
+            && *id == from
+        {
+            *id = to;
+        }
+    }
+}
+
+/// Numbers of conjunctive matches are 1 to this.
+pub(crate) const CONJUNCTIONS_MAX: u32 = u32::MAX;
 
 /// The register that holds a port's key.
 const fn port_register(symbol: PortSymbol) -> OfField {

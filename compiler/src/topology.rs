@@ -20,7 +20,7 @@ mod row;
 mod switch_port;
 
 pub(crate) use domain::Routed;
-pub(crate) use key_table::KeyTable;
+pub(crate) use key_table::{KeyTable, first_choice};
 pub(crate) use location::{Fact, LocationChange, Locations};
 pub(crate) use place::{DERIVED_MAC_HIGH, Place, Spread};
 pub(crate) use route::Route;

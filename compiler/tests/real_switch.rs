@@ -63,7 +63,10 @@ fn lowered(priority: u16, matches: Expr, actions: Vec<Action>) -> Vec<Flow> {
         scope: Scope::Everywhere,
         owner: None,
     };
-    lower(&flow, &mut Fixture, &NoSets).unwrap_or_else(|error| panic!("{flow}: {error}"))
+    let lowered = lower(&flow, &mut Fixture, &NoSets);
+    lowered
+        .unwrap_or_else(|error| panic!("{flow}: {error}"))
+        .flows
 }
 
 fn text(priority: u16, matches: &str, actions: &str) -> Vec<Flow> {
@@ -523,4 +526,49 @@ fn a_delivery_begins_with_clean_registers() {
         .unwrap();
     let sent = ip4(17, &[(Symbol::UdpDst, 9.into())]);
     assert_eq!(answer(&switch, &sent), (2, sent));
+}
+
+#[test]
+fn two_conjunctive_matches_share_the_flow_of_a_common_member() {
+    let sources =
+        "ip4.src == {10.0.0.1, 10.0.1.0/24, 10.0.2.7, 10.0.3.7, 10.0.4.7, 10.0.5.7, 10.0.6.7}";
+    let mut flows: Vec<Flow> = Vec::new();
+    for (ports, to) in [
+        ("{1, 2, 4, 7, 21, 26, 58}", "p2"),
+        ("{11, 12, 14, 17, 31, 36, 38}", "p1"),
+    ] {
+        let matches = format!("ip4 && {sources} && udp.dst == {ports}");
+        for flow in text(
+            50,
+            &matches,
+            &format!("flags.loopback = 1; outport = \"{to}\"; output;"),
+        ) {
+            match flows.iter_mut().find(|known| known.key() == flow.key()) {
+                Some(known) => known.actions.extend(flow.actions),
+                None => flows.push(flow),
+            }
+        }
+    }
+    let counts_twice = |flow: &&Flow| {
+        matches!(
+            flow.actions[..],
+            [OfAction::Conjunction { .. }, OfAction::Conjunction { .. }]
+        )
+    };
+    let shared = flows.iter().filter(counts_twice);
+    let listed: Vec<String> = flows.iter().map(ToString::to_string).collect();
+    assert_eq!(shared.count(), 7, "{listed:#?}");
+    let other = text(10, "ip4", "ip.ttl--; outport = \"p2\"; output;");
+    let switch = with_flows(&[flows, other]);
+    for (port, expected, ttl) in [(4, 2, 64), (14, 1, 64), (5, 2, 63)] {
+        let sent = ip4(
+            17,
+            &[(Symbol::UdpSrc, 9.into()), (Symbol::UdpDst, port.into())],
+        );
+        assert_eq!(
+            answer(&switch, &sent),
+            (expected, changed(&sent, &[(Symbol::IpTtl, ttl.into())])),
+            "to UDP port {port}"
+        );
+    }
 }

@@ -1,14 +1,16 @@
 //! The desired set of one node, and the difference made since the last compilation: the diff stage.
 //!
-//! Two units may want a flow with the same key (rows that contradict each other). Both are remembered, and the one whose unit sorts
-//! first holds; so the result does not depend on who came first.
+//! Two units may want a flow with the same key, and so may two logical flows of one unit. All are remembered. If they only count for
+//! conjunctive matches, one flow counts for all of them. If not, rows contradict each other, and the flow whose unit sorts first
+//! holds; so the result does not depend on who came first.
 //!
-//! Invariant: `flow` gives, for each key, the contribution of the least contributor. Must not: order anything by history.
+//! Invariant: what holds for a key is a function of the set of contributions. Must not: order anything by history.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use openflow_rs::FlowKey;
+use bytes::Bytes;
+use openflow_rs::{Action, FlowKey};
 use rustc_hash::FxHashMap;
 
 use super::{CompiledFlow, CompiledGroup, FlowChange, GroupChange, NodeDelta};
@@ -29,16 +31,69 @@ pub struct NodeState {
 #[derive(Debug)]
 enum Slot {
     One(Contributor, Arc<CompiledFlow>),
-    /// Two or more, by contributor.
-    Many(BTreeMap<Contributor, Arc<CompiledFlow>>),
+    /// Two or more.
+    Many(Contributions),
+}
+
+/// Who wants a flow, and what: ordered by both.
+#[derive(Debug)]
+struct Contributions {
+    all: BTreeMap<(Contributor, Bytes), Arc<CompiledFlow>>,
+    /// What follows from them, once somebody has asked.
+    holds: OnceLock<Option<Arc<CompiledFlow>>>,
 }
 
 impl Slot {
     fn holds(&self) -> Option<&Arc<CompiledFlow>> {
         match self {
             Slot::One(_, flow) => Some(flow),
-            Slot::Many(all) => all.first_key_value().map(|(_, flow)| flow),
+            Slot::Many(contributions) => contributions.holds(),
         }
+    }
+
+    fn into_all(self) -> BTreeMap<(Contributor, Bytes), Arc<CompiledFlow>> {
+        match self {
+            Slot::One(unit, flow) => BTreeMap::from([((unit, flow.add.clone()), flow)]),
+            Slot::Many(contributions) => contributions.all,
+        }
+    }
+
+    fn of(mut all: BTreeMap<(Contributor, Bytes), Arc<CompiledFlow>>) -> Option<Slot> {
+        if all.len() > 1 {
+            let holds = OnceLock::new();
+            return Some(Slot::Many(Contributions { all, holds }));
+        }
+        let ((unit, _), flow) = all.pop_first()?;
+        Some(Slot::One(unit, flow))
+    }
+}
+
+impl Contributions {
+    fn holds(&self) -> Option<&Arc<CompiledFlow>> {
+        let find = || {
+            let mut doing = self.all.values().filter(|flow| !flow.is_conjunctive());
+            // It does what it does before any conjunctive match is complete.
+            doing.next().cloned().or_else(|| self.merged())
+        };
+        self.holds.get_or_init(find).as_ref()
+    }
+
+    /// One flow that counts for everything that these count for.
+    fn merged(&self) -> Option<Arc<CompiledFlow>> {
+        let first = self.all.values().next()?;
+        let mut parts: Vec<(u32, u8, u8)> = Vec::new();
+        for action in self.all.values().flat_map(|flow| &flow.actions) {
+            if let Action::Conjunction { id, clause, n } = action {
+                parts.push((*id, *clause, *n));
+            }
+        }
+        parts.sort_unstable();
+        parts.dedup();
+        let part = |(id, clause, n)| Action::Conjunction { id, clause, n };
+        let mut flow = first.flow();
+        flow.actions = parts.into_iter().map(part).collect();
+        // One that is too long to encode cannot be had; then some of the rows go without, as with any flow that cannot be encoded.
+        Some(CompiledFlow::new(flow).map_or_else(|_| Arc::clone(first), Arc::new))
     }
 }
 
@@ -71,36 +126,28 @@ impl NodeState {
         let key = Arc::clone(&flow.key);
         let slot = match self.flows.remove(&key) {
             None => Slot::One(Arc::clone(contributor), Arc::clone(flow)),
-            Some(Slot::One(old, _)) if old == *contributor => {
-                Slot::One(Arc::clone(contributor), Arc::clone(flow))
-            }
-            Some(Slot::One(old, old_flow)) => Slot::Many(BTreeMap::from([
-                (old, old_flow),
-                (Arc::clone(contributor), Arc::clone(flow)),
-            ])),
-            Some(Slot::Many(mut all)) => {
-                all.insert(Arc::clone(contributor), Arc::clone(flow));
-                Slot::Many(all)
+            Some(known) => {
+                let mut all = known.into_all();
+                all.insert(
+                    (Arc::clone(contributor), flow.add.clone()),
+                    Arc::clone(flow),
+                );
+                let Some(slot) = Slot::of(all) else { return };
+                slot
             }
         };
         self.flows.insert(key, slot);
     }
 
-    pub(crate) fn remove(&mut self, contributor: &Contributor, key: &Arc<FlowKey>) {
+    pub(crate) fn remove(&mut self, contributor: &Contributor, flow: &CompiledFlow) {
+        let key = &flow.key;
         self.touch(key);
-        let left = match self.flows.remove(key) {
-            None => None,
-            Some(Slot::One(old, flow)) if old != *contributor => Some(Slot::One(old, flow)),
-            Some(Slot::One(..)) => None,
-            Some(Slot::Many(mut all)) => {
-                all.remove(contributor);
-                match all.len() {
-                    1 => all.pop_first().map(|(unit, flow)| Slot::One(unit, flow)),
-                    _ => Some(Slot::Many(all)),
-                }
-            }
+        let Some(known) = self.flows.remove(key) else {
+            return;
         };
-        if let Some(slot) = left {
+        let mut all = known.into_all();
+        all.remove(&(Arc::clone(contributor), flow.add.clone()));
+        if let Some(slot) = Slot::of(all) {
             self.flows.insert(Arc::clone(key), slot);
         }
     }
@@ -160,3 +207,6 @@ fn sort_key(change: &FlowChange) -> &FlowKey {
         FlowChange::Remove(key) => key,
     }
 }
+
+#[cfg(test)]
+mod tests;

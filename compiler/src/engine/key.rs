@@ -14,7 +14,7 @@ use crate::topology::Fact;
 use crate::unit::Unit;
 
 /// How many levels there are.
-pub(crate) const LEVELS: usize = 16;
+pub(crate) const LEVELS: usize = 17;
 
 /// The name of a cell. `Uuid`s are rows; which table is said by the variant.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -102,7 +102,10 @@ pub(crate) enum Key {
     Routed(Uuid),
     // Level 14.
     Unit(Unit),
-    // Level 15.
+    // An allotted key, level 15.
+    /// Number of a conjunctive match.
+    ConjunctionNumber(Uuid),
+    // Level 16.
     Placed(Unit),
 }
 
@@ -132,7 +135,8 @@ impl Key {
             Plain(_) => 12,
             Routed(_) => 13,
             Key::Unit(_) => 14,
-            Placed(_) => 15,
+            ConjunctionNumber(_) => 15,
+            Placed(_) => 16,
         }
     }
 
@@ -170,7 +174,10 @@ impl Key {
     pub(crate) const fn is_derived(&self) -> bool {
         !self.is_relation()
             && self.level() != 0
-            && !matches!(self, Key::DatapathNumber(_) | Key::PortNumber(..))
+            && !matches!(
+                self,
+                Key::DatapathNumber(_) | Key::PortNumber(..) | Key::ConjunctionNumber(_)
+            )
     }
 }
 
@@ -202,6 +209,8 @@ pub(crate) enum Emission {
     DatapathNumber(Uuid),
     /// That a port of a datapath gets a key.
     PortNumber(Uuid, Uuid),
+    /// That a conjunctive match gets a number.
+    ConjunctionNumber(Uuid),
     /// Something about where addresses of a router's domain are.
     Fact(Uuid, Fact),
 }

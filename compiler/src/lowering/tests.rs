@@ -73,7 +73,7 @@ fn logical(matches: Expr, actions: &str) -> LogicalFlow {
 
 fn lowered(matches: &str, actions: &str) -> Result<Vec<Flow>, LowerError> {
     let matches = parse_match(matches).unwrap_or_else(|error| panic!("{error}"));
-    lower(&logical(matches, actions), &mut Fixture, &Fixture)
+    lower(&logical(matches, actions), &mut Fixture, &Fixture).map(|lowered| lowered.flows)
 }
 
 /// What OpenFlow sees of a packet in the datapath, told apart from how lowering maps fields.
@@ -239,7 +239,9 @@ proptest! {
     #[test]
     fn lowered_flows_match_what_the_logical_flow_matches(expr in expr(), packets in vec(packet(), 40)) {
         let flow = logical(expr, "next(0);");
-        let Ok(flows) = lower(&flow, &mut Fixture, &Fixture) else { return Ok(()) };
+        let Ok(Lowered { flows, conjunctions }) = lower(&flow, &mut Fixture, &Fixture) else { return Ok(()) };
+        let numbers: std::collections::BTreeSet<u32> = conjunctions.iter().map(|one| one.number).collect();
+        prop_assert_eq!(numbers.len(), conjunctions.len());
         for packet in &packets {
             prop_assert_eq!(applies(&flows, packet), flow.matches.holds(packet, &Fixture), "{} {:#?}", flow, packet);
         }

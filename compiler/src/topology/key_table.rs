@@ -127,12 +127,21 @@ impl KeyTable {
         (place < PLACES_MAX).then(|| self.draw(row, place))
     }
 
-    /// The key at a place of a row's sequence: SplitMix64 over the UUID, which will be the same tomorrow.
     fn draw(&self, row: Uuid, place: u32) -> u32 {
-        let (high, low) = row.as_u64_pair();
-        let mixed = mix(high ^ mix(low.wrapping_add(u64::from(place).wrapping_mul(GOLDEN))));
-        u32::try_from(mixed % u64::from(self.limit)).map_or(1, |key| key + 1)
+        draw(row, place, self.limit)
     }
+}
+
+/// The key that a row has as long as no other wants it.
+pub(crate) fn first_choice(row: Uuid, limit: u32) -> u32 {
+    draw(row, 0, limit)
+}
+
+/// The key at a place of a row's sequence: SplitMix64 over the UUID, which will be the same tomorrow.
+fn draw(row: Uuid, place: u32, limit: u32) -> u32 {
+    let (high, low) = row.as_u64_pair();
+    let mixed = mix(high ^ mix(low.wrapping_add(u64::from(place).wrapping_mul(GOLDEN))));
+    u32::try_from(mixed % u64::from(limit)).map_or(1, |key| key + 1)
 }
 
 const fn mix(number: u64) -> u64 {

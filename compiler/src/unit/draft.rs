@@ -9,15 +9,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use openflow_rs::{Action as OfAction, Field, Flow, Group, PortNo, Subfield};
+use openflow_rs::{Action as OfAction, Field, Flow, FlowKey, Group, PortNo, Subfield};
 use rustc_hash::FxHashMap;
 use weft_expr::{Action, Pipeline};
 
 use crate::compilation::{CompiledFlow, CompiledGroup};
 use crate::diagnostic::Diagnostic;
-use crate::engine::{Key, Reader, Value};
+use crate::engine::{Emission, Key, Reader, Value};
 use crate::logical_flow::{Datapath, DatapathRef, LogicalFlow, Names, Owner, Scope};
-use crate::lowering;
+use crate::lowering::{self, Conjunction};
 use crate::node::NodeName;
 use crate::pipeline::{
     DatapathKey, DatapathKind, ELSEWHERE, FLOOD, PortKey, Stage, TUNNEL_OFPORT, TableId, UNKNOWN,
@@ -29,6 +29,8 @@ use crate::pipeline::{
 pub(crate) struct CompiledUnit {
     pub(crate) logical: Vec<LogicalFlow>,
     pub(crate) flows: Vec<(Scope, Arc<CompiledFlow>)>,
+    /// Conjunctive matches, each with the index of every flow of it.
+    pub(crate) conjunctions: Vec<(usize, Conjunction)>,
     pub(crate) groups: Vec<(NodeName, Arc<CompiledGroup>)>,
 }
 
@@ -36,6 +38,7 @@ impl PartialEq for CompiledUnit {
     /// Flows and groups that came out the same keep their place in memory, so that comparing is cheap.
     fn eq(&self, other: &CompiledUnit) -> bool {
         self.logical == other.logical
+            && self.conjunctions == other.conjunctions
             && self.flows.len() == other.flows.len()
             && self.groups.len() == other.groups.len()
             && self
@@ -194,7 +197,7 @@ impl Draft {
             known: old
                 .flows
                 .iter()
-                .map(|(_, flow)| (&*flow.key, flow))
+                .map(|(_, flow)| (part_of(&flow.key, &flow.actions), Arc::clone(flow)))
                 .collect(),
             known_groups: &old.groups,
             owner: self.owner,
@@ -218,7 +221,8 @@ impl Draft {
 }
 
 struct Finish<'a> {
-    known: FxHashMap<&'a openflow_rs::FlowKey, &'a Arc<CompiledFlow>>,
+    /// By key, and number of the conjunctive match that the flow counts for: all of those of before, and of now.
+    known: FxHashMap<(Arc<FlowKey>, Option<u32>), Arc<CompiledFlow>>,
     known_groups: &'a [(NodeName, Arc<CompiledGroup>)],
     owner: Option<Owner>,
     name: String,
@@ -233,7 +237,13 @@ impl Finish<'_> {
             Ok(lowered) => lowered,
             Err(error) => return self.complain(reader, error.to_string()),
         };
-        for lowered in lowered {
+        for conjunction in &lowered.conjunctions {
+            reader.emit(Emission::ConjunctionNumber(conjunction.identity));
+        }
+        let conjunctions = lowered.conjunctions;
+        for lowered in lowered.flows {
+            let first = self.unit.flows.len();
+            let number = number_of(&lowered);
             match &near {
                 Near::Same => self.flow(reader, flow.scope.clone(), lowered),
                 Near::Output(node) => {
@@ -256,6 +266,13 @@ impl Finish<'_> {
                     }
                 }
             }
+            let mut conjunctions = conjunctions.iter();
+            if let Some(conjunction) = conjunctions.find(|known| Some(known.number) == number) {
+                let indices = first..self.unit.flows.len();
+                self.unit
+                    .conjunctions
+                    .extend(indices.map(|index| (index, *conjunction)));
+            }
         }
         self.unit.logical.push(flow);
     }
@@ -263,15 +280,18 @@ impl Finish<'_> {
     fn flow(&mut self, reader: &mut Reader<'_>, scope: Scope, flow: Flow) {
         let flow = flow.canonical();
         let is_same =
-            |old: &&&Arc<CompiledFlow>| old.cookie == flow.cookie && old.actions == flow.actions;
-        if let Some(old) = self.known.get(&flow.key()).filter(is_same) {
+            |old: &&Arc<CompiledFlow>| old.cookie == flow.cookie && old.actions == flow.actions;
+        let part = part_of(&Arc::new(flow.key()), &flow.actions);
+        if let Some(old) = self.known.get(&part).filter(is_same) {
             self.unit.flows.push((scope, Arc::clone(old)));
             return;
         }
         match CompiledFlow::new(flow) {
             Ok(flow) => {
                 reader.count_encoded();
-                self.unit.flows.push((scope, Arc::new(flow)));
+                let flow = Arc::new(flow);
+                self.known.insert(part, Arc::clone(&flow));
+                self.unit.flows.push((scope, flow));
             }
             Err(error) => self.complain(reader, error.to_string()),
         }
@@ -300,6 +320,25 @@ impl Finish<'_> {
                 message: format!("a flow of this row is left out: {message}"),
             });
         }
+    }
+}
+
+/// A flow's key, and the number of the conjunctive match that it counts for: what tells the flows of a unit apart.
+fn part_of(key: &Arc<FlowKey>, actions: &[OfAction]) -> (Arc<FlowKey>, Option<u32>) {
+    match actions {
+        [OfAction::Conjunction { id, .. }] => (Arc::clone(key), Some(*id)),
+        _ => (Arc::clone(key), None),
+    }
+}
+
+/// Number of the conjunctive match that a flow is part of.
+fn number_of(flow: &Flow) -> Option<u32> {
+    match flow.actions.as_slice() {
+        [OfAction::Conjunction { id, .. }] => Some(*id),
+        _ => flow
+            .matches
+            .exact_value(Field::ConjId)
+            .and_then(|id| u32::try_from(id).ok()),
     }
 }
 

@@ -5,10 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Unit;
+use openflow_rs::FlowKey;
+use uuid::Uuid;
+
+use super::{CompiledUnit, Unit};
 use crate::compilation::{CompiledFlow, CompiledGroup, NodeState};
 use crate::engine::{Key, Member, Reader, Replaced, Value};
 use crate::logical_flow::{NodeSet, Scope};
+use crate::lowering::renumber;
 use crate::node::NodeName;
 
 /// Nodes, and the flows that go to each of them.
@@ -60,7 +64,14 @@ pub(crate) fn place(reader: &mut Reader<'_>, unit: &Unit) -> Value {
         return Value::Absent;
     };
     let mut scopes: Vec<(&Scope, Vec<Arc<CompiledFlow>>)> = Vec::new();
-    for (scope, flow) in &compiled.flows {
+    let number = |identity| {
+        reader
+            .read(Key::ConjunctionNumber(identity))
+            .number()
+            .copied()
+    };
+    let flows = numbered(&compiled, number);
+    for (scope, flow) in flows.as_deref().unwrap_or(&compiled.flows) {
         match scopes.iter_mut().find(|(known, _)| *known == scope) {
             Some((_, flows)) => flows.push(Arc::clone(flow)),
             None => scopes.push((scope, vec![Arc::clone(flow)])),
@@ -81,6 +92,31 @@ pub(crate) fn place(reader: &mut Reader<'_>, unit: &Unit) -> Value {
         }
     }
     Value::Placed(Arc::new(PlacedUnit { parts, groups }))
+}
+
+/// The unit's flows, if conjunctive matches among them have to have other numbers than those they were lowered with.
+fn numbered(
+    unit: &CompiledUnit,
+    mut number: impl FnMut(Uuid) -> Option<u32>,
+) -> Option<Vec<(Scope, Arc<CompiledFlow>)>> {
+    let mut flows = None;
+    for (index, conjunction) in &unit.conjunctions {
+        let (from, Some(to)) = (conjunction.number, number(conjunction.identity)) else {
+            continue;
+        };
+        if from == to {
+            continue;
+        }
+        let flows = flows.get_or_insert_with(|| unit.flows.clone());
+        if let Some((_, flow)) = flows.get_mut(*index) {
+            let mut other = flow.flow();
+            renumber(&mut other, from, to);
+            if let Ok(other) = CompiledFlow::new(other) {
+                *flow = Arc::new(other);
+            }
+        }
+    }
+    flows
 }
 
 fn resolve(reader: &mut Reader<'_>, scope: &Scope) -> BTreeSet<NodeName> {
@@ -172,10 +208,16 @@ pub(crate) fn apply(replaced: Replaced, states: &mut BTreeMap<NodeName, NodeStat
         let after = new_flows.get(node).map_or(&[][..], Vec::as_slice);
         let kept: rustc_hash::FxHashSet<usize> = after.iter().map(address).collect();
         let known: rustc_hash::FxHashSet<usize> = before.iter().map(address).collect();
+        let mut removed: rustc_hash::FxHashSet<&FlowKey> = rustc_hash::FxHashSet::default();
         for flow in before.iter().filter(|flow| !kept.contains(&address(flow))) {
-            state.remove(&contributor, &flow.key);
+            state.remove(&contributor, flow);
+            removed.insert(&flow.key);
         }
-        for flow in after.iter().filter(|flow| !known.contains(&address(flow))) {
+        // One that stays is put again if its like went: a unit may want the same flow twice.
+        let is_to_put = |flow: &&&Arc<CompiledFlow>| {
+            !known.contains(&address(flow)) || removed.contains(&*flow.key)
+        };
+        for flow in after.iter().filter(is_to_put) {
             state.put(&contributor, flow);
         }
     }
@@ -192,5 +234,80 @@ pub(crate) fn apply(replaced: Replaced, states: &mut BTreeMap<NodeName, NodeStat
         if let Some(state) = states.get_mut(node) {
             state.put_group(group);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openflow_rs::{Action, Field, Flow, Match};
+
+    use super::*;
+    use crate::lowering::Conjunction;
+    use crate::topology::KeyTable;
+
+    fn compiled(matches: Match, actions: Vec<Action>) -> (Scope, Arc<CompiledFlow>) {
+        let (table, priority, cookie) = (8, 1, 0);
+        let flow = Flow {
+            table,
+            priority,
+            cookie,
+            matches,
+            actions,
+        };
+        (
+            Scope::Everywhere,
+            Arc::new(CompiledFlow::new(flow).unwrap()),
+        )
+    }
+
+    #[test]
+    fn conjunctive_matches_that_want_one_number_get_two() {
+        let mut table = KeyTable::new(2);
+        let identities = [1, 2, 3].map(Uuid::from_u128);
+        let first = identities.map(|identity| crate::topology::first_choice(identity, 2));
+        let numbers: BTreeMap<Uuid, Option<u32>> = identities[..2]
+            .iter()
+            .flat_map(|identity| table.change(*identity, true))
+            .collect();
+        assert_eq!((first[0], first[1]), (1, 1), "both want the first");
+        let number = first[1];
+        let part = |clause| {
+            vec![Action::Conjunction {
+                id: number,
+                clause,
+                n: 2,
+            }]
+        };
+        let unit = CompiledUnit {
+            flows: vec![
+                compiled(Match::new().exact(Field::InPort, 1u8), part(1)),
+                compiled(Match::new().exact(Field::InPort, 2u8), Vec::new()),
+                compiled(Match::new().exact(Field::ConjId, number), Vec::new()),
+            ],
+            conjunctions: [0, 2]
+                .map(|index| {
+                    (
+                        index,
+                        Conjunction {
+                            identity: identities[1],
+                            number,
+                        },
+                    )
+                })
+                .to_vec(),
+            ..CompiledUnit::default()
+        };
+        let flows = numbered(&unit, |identity| numbers[&identity]).unwrap();
+        let texts: Vec<String> = flows
+            .iter()
+            .map(|(_, flow)| flow.flow().to_string())
+            .collect();
+        assert!(
+            texts[0].ends_with("in_port=1 actions=conjunction(2,1/2)"),
+            "{texts:?}"
+        );
+        assert!(Arc::ptr_eq(&flows[1].1, &unit.flows[1].1));
+        assert!(texts[2].contains("conj_id=2 "), "{texts:?}");
+        assert!(numbered(&unit, |_| Some(number)).is_none(), "nothing to do");
     }
 }
