@@ -137,8 +137,17 @@ pub(crate) struct Northd {
 /// Options of `weft controller`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  weft controller --nb unix:/run/weft/nb.sock --nodes nodes.yaml
-  weft controller --nb tcp:192.0.2.1:6641 --nodes nodes.yaml     an ovsdb-server that holds OVN_Northbound")]
+  weft controller --nb unix:/run/weft/nb.sock --nodes nodes.yaml     beside weft nb --listen punix:/run/weft/nb.sock
+  weft controller --nb tcp:192.0.2.1:6641 --nodes nodes.yaml         an ovsdb-server that holds OVN_Northbound
+
+The nodes file is watched; one that cannot be used changes nothing. A node that leaves it keeps its flows. nodes.yaml:
+  nodes:
+    - name: n1
+      ovsdb: unix:/run/openvswitch/db.sock
+    - name: n2
+      ovsdb: tcp:192.0.2.2:6640
+      openflow: tcp:192.0.2.2:6653   # by default, or the bridge's management socket beside a unix ovsdb
+      encapIp: 192.0.2.2             # unless the node's external_ids:ovn-encap-ip says it")]
 pub(crate) struct Controller {
     /// The northbound database to follow
     #[arg(long, env = "OVN_NB_DB", value_name = "REMOTE", default_value = DEFAULT_CONNECT)]

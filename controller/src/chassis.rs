@@ -63,6 +63,8 @@ pub enum Effect {
 /// What the rest of the controller needs to know of a node's Open vSwitch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// `external_ids:system-id`, if it is set.
+    pub system_id: Option<Arc<str>>,
     /// The integration bridge's name.
     pub bridge: String,
     /// The integration bridge exists, so that its management socket can be dialled.
@@ -337,6 +339,7 @@ impl Chassis {
         let claims = self.rows.claims(&bridge);
         let encap_ip = encap_ip(&self.rows, &self.configuration, complaints);
         Facts {
+            system_id: external_id(keys::SYSTEM_ID).map(Arc::from),
             bridge_ready,
             encap_ip,
             tunnel,
@@ -357,6 +360,14 @@ fn encap_ip(
         return configuration.encap_ip;
     }
     let external_ids = &rows.open_vswitch.values().next()?.external_ids;
+    if let Some(kinds) = external_ids.get(keys::OVN_ENCAP_TYPE)
+        && !kinds.split(',').any(|kind| kind.trim() == "geneve")
+    {
+        complaints.insert(format!(
+            "Open_vSwitch: external_ids:{} \"{kinds}\" does not offer geneve, which weft's tunnels are; add it",
+            keys::OVN_ENCAP_TYPE
+        ));
+    }
     let Some(text) = external_ids.get(keys::OVN_ENCAP_IP) else {
         complaints.insert(format!(
             "no tunnel address: set encapIp in the nodes file or external_ids:{} in Open_vSwitch",

@@ -33,6 +33,10 @@ use crate::nodes::{NodeSpec, Nodes};
 use crate::northbound::{Northbound, Progress, Stamp};
 use crate::ports::{Bound, Ports};
 
+use identity::{Identities, Said};
+
+pub mod identity;
+
 /// What happens to the cluster.
 #[derive(Debug)]
 pub enum Event {
@@ -99,6 +103,7 @@ pub struct Cluster {
     northbound: Northbound,
     ports: Ports,
     members: BTreeMap<NodeName, Member>,
+    identities: Identities,
     bound: BTreeMap<Arc<str>, BoundPort>,
     inputs: Vec<Input>,
     recompile: bool,
@@ -123,6 +128,10 @@ pub struct Cluster {
 struct Member {
     spec: NodeSpec,
     facts: Option<Arc<Facts>>,
+    /// What it said last is taken for true.
+    believed: bool,
+    /// Its integration bridge, while there is one.
+    bridge: Option<String>,
     told: Option<Node>,
     link: Link,
     /// Until then its first connection is waited for.
@@ -181,6 +190,7 @@ impl Cluster {
             northbound: Northbound::default(),
             ports: Ports::default(),
             members: BTreeMap::new(),
+            identities: Identities::default(),
             bound: BTreeMap::new(),
             inputs: Vec::new(),
             recompile: false,
@@ -332,6 +342,7 @@ impl Cluster {
         for name in gone {
             tracing::info!(node = %name, "node left");
             self.members.remove(&name);
+            self.identities.leave(&name);
             self.ports.set_claims(&name, &BTreeMap::new());
             self.inputs.push(Input::Node(name.clone(), None));
             effects.push(Effect::Stop(name));
@@ -359,16 +370,66 @@ impl Cluster {
                 }
                 None => {
                     tracing::info!(node = %name, ovsdb = %spec.ovsdb, "node joined");
+                    self.identities.join(&name);
                     self.members
                         .insert(name.clone(), Member::new(spec.clone(), now));
                     effects.push(Effect::Start(name, spec));
                 }
             }
         }
+        self.judge(None, effects);
     }
 
     fn set_facts(&mut self, name: &NodeName, facts: Arc<Facts>, effects: &mut Vec<Effect>) {
         let Some(member) = self.members.get_mut(name) else {
+            return;
+        };
+        let said = Said {
+            system_id: facts.system_id.clone(),
+            encap_ip: facts.encap_ip,
+        };
+        member.facts = Some(facts);
+        self.identities.say(name, said);
+        self.judge(Some(name), effects);
+    }
+
+    /// Takes in what `spoken` says, and what others said for whom that makes a difference.
+    fn judge(&mut self, spoken: Option<&NodeName>, effects: &mut Vec<Effect>) {
+        for (node, doubt) in self.identities.settle() {
+            tracing::error!(%node, "{doubt}");
+        }
+        let turned = |(name, member): &(&NodeName, &Member)| {
+            member.facts.is_some() && member.believed != self.identities.believes(name)
+        };
+        let turned = self.members.iter().filter(turned);
+        let mut affected: BTreeSet<NodeName> = turned.map(|(name, _)| name.clone()).collect();
+        affected.extend(spoken.cloned());
+        for name in affected {
+            if self.identities.believes(&name) {
+                self.believe(&name, effects);
+            } else {
+                self.doubt(&name);
+            }
+        }
+    }
+
+    /// It is taken for absent. Where nothing was sent to its switch yet, nothing will be.
+    fn doubt(&mut self, name: &NodeName) {
+        let Some(member) = self.members.get_mut(name) else {
+            return;
+        };
+        member.believed = false;
+        self.ports.set_claims(name, &BTreeMap::new());
+        if member.told.take().is_some() {
+            self.inputs.push(Input::Node(name.clone(), None));
+        }
+    }
+
+    fn believe(&mut self, name: &NodeName, effects: &mut Vec<Effect>) {
+        let Some(member) = self.members.get_mut(name) else {
+            return;
+        };
+        let Some(facts) = member.facts.clone() else {
             return;
         };
         self.ports.set_claims(name, &facts.claims);
@@ -384,14 +445,14 @@ impl Cluster {
             }),
             (None, _) => None,
         };
-        let bridge = |facts: &Facts| facts.bridge_ready.then(|| facts.bridge.clone());
-        let had = member.facts.as_deref().and_then(bridge);
-        if let Some(has) = bridge(&facts)
-            && had.as_ref() != Some(&has)
+        let bridge = facts.bridge_ready.then(|| facts.bridge.clone());
+        if let Some(bridge) = &bridge
+            && member.bridge.as_ref() != Some(bridge)
         {
-            effects.push(Effect::Dial(name.clone(), has));
+            effects.push(Effect::Dial(name.clone(), bridge.clone()));
         }
-        member.facts = Some(facts);
+        member.bridge = bridge;
+        member.believed = true;
         // Its first words may hold nothing for the compiler; it is to be released all the same.
         self.recompile |= !member.released;
         if member.told != node {
@@ -495,7 +556,7 @@ impl Cluster {
         self.recompile = false;
         self.compiling_cfg = goal;
         for member in self.members.values_mut() {
-            member.released |= member.facts.is_some();
+            member.released |= member.believed;
         }
         for port in self
             .bound
@@ -668,6 +729,8 @@ impl Member {
         Member {
             spec,
             facts: None,
+            believed: false,
+            bridge: None,
             told: None,
             link: Link::Down,
             expected_by: Some(now + PATIENCE),

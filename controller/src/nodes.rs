@@ -11,7 +11,7 @@
 //! The file is watched. A version that does not parse changes nothing: the last good one stays in force, and each
 //! distinct complaint is logged once.
 //!
-//! Invariants: names are unique within a file; every remote of a published [`Nodes`] can be dialled.
+//! Invariants: names and addresses are unique within a file; every remote of a published [`Nodes`] can be dialled.
 //!
 //! Must not: dial anything, or know what the sessions do with a node.
 
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use notify::Watcher;
 use serde::Deserialize;
+use serde_saphyr::{Location, Spanned};
 use tokio::sync::{mpsc, watch};
 use weft_compiler::NodeName;
 
@@ -131,18 +132,22 @@ pub enum NodesError {
         source: std::io::Error,
     },
     /// The file is no YAML of the expected shape.
-    #[error("{}: {message}", path.display())]
+    #[error("{}:{line}: {message}", path.display())]
     Parse {
         /// The nodes file.
         path: PathBuf,
-        /// Line, column and complaint.
+        /// Where, from 1.
+        line: u64,
+        /// What is wrong there, in one line; names the field if one is at fault.
         message: String,
     },
     /// A field of one node holds something that cannot be used.
-    #[error("{}: nodes[{index}] \"{node}\": {field}: {message}", path.display())]
+    #[error("{}:{line}: nodes[{index}] \"{node}\": {field}: {message}", path.display())]
     Field {
         /// The nodes file.
         path: PathBuf,
+        /// Where, from 1.
+        line: u64,
         /// Position in the list, from 0.
         index: usize,
         /// The node's name as written.
@@ -170,55 +175,80 @@ pub enum NodesError {
 pub fn parse(path: &Path, text: &str) -> Result<Nodes, NodesError> {
     // A file that holds only comments is a list without nodes.
     let file: Option<NodesFile> =
-        serde_saphyr::from_str(text).map_err(|error| NodesError::Parse {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
+        serde_saphyr::from_str(text).map_err(|error| unfit(path, &error))?;
     let mut nodes = Nodes::new();
+    // By what must be its own, who has it already.
+    let mut taken: BTreeMap<(&'static str, String), String> = BTreeMap::new();
     for (index, entry) in file.unwrap_or_default().nodes.into_iter().enumerate() {
-        let fault = |field, message| NodesError::Field {
+        let name = entry.name.value.clone();
+        let fault = |field, location: &Location, message| NodesError::Field {
             path: path.to_owned(),
+            line: location.line(),
             index,
-            node: entry.name.clone(),
+            node: name.clone(),
             field,
             message,
         };
-        if entry.name.is_empty() {
-            return Err(fault("name", "is empty; write the node's name".to_owned()));
+        if name.is_empty() {
+            let message = "is empty; write the node's name".to_owned();
+            return Err(fault("name", &entry.name.referenced, message));
         }
-        let ovsdb = entry
-            .ovsdb
-            .parse()
-            .map_err(|message| fault("ovsdb", message))?;
-        let openflow = match &entry.openflow {
-            Some(text) => Some(text.parse().map_err(|message| fault("openflow", message))?),
-            None => None,
+        let address = |field, text: &Spanned<String>| {
+            let parsed = text.value.parse::<Address>();
+            parsed.map_err(|message| fault(field, &text.referenced, message))
         };
+        let ovsdb = address("ovsdb", &entry.ovsdb)?;
+        let openflow = entry.openflow.as_ref();
+        let openflow = openflow.map(|text| address("openflow", text)).transpose()?;
         let encap_ip = match &entry.encap_ip {
-            Some(text) => Some(text.parse::<IpAddr>().map_err(|_| {
-                fault(
-                    "encapIp",
-                    format!("\"{text}\" is no IP address; write one such as 192.0.2.1"),
-                )
+            Some(text) => Some(text.value.parse::<IpAddr>().map_err(|_| {
+                let found = &text.value;
+                let message = format!("\"{found}\" is no IP address; write one such as 192.0.2.1");
+                fault("encapIp", &text.referenced, message)
             })?),
             None => None,
         };
+        let mut own = vec![
+            ("name", name.clone(), &entry.name.referenced),
+            ("ovsdb", ovsdb.to_string(), &entry.ovsdb.referenced),
+        ];
+        if let (Some(address), Some(text)) = (&openflow, &entry.openflow) {
+            own.push(("openflow", address.to_string(), &text.referenced));
+        }
+        if let (Some(address), Some(text)) = (encap_ip, &entry.encap_ip) {
+            own.push(("encapIp", address.to_string(), &text.referenced));
+        }
+        for (field, value, location) in own {
+            match taken.insert((field, value), name.clone()) {
+                None => {}
+                Some(_) if field == "name" => {
+                    let message = "is used twice; give each node its own".to_owned();
+                    return Err(fault(field, location, message));
+                }
+                Some(other) => {
+                    let message = format!("is that of node \"{other}\"; give each node its own");
+                    return Err(fault(field, location, message));
+                }
+            }
+        }
         let spec = NodeSpec {
             ovsdb,
             openflow,
             encap_ip,
         };
-        if nodes
-            .insert(NodeName::from(entry.name.as_str()), spec)
-            .is_some()
-        {
-            return Err(fault(
-                "name",
-                "is used twice; give each node its own".to_owned(),
-            ));
-        }
+        nodes.insert(NodeName::from(name.as_str()), spec);
     }
     Ok(nodes)
+}
+
+/// The parser's complaint with its line in front, without the excerpt of the file that it prints below.
+fn unfit(path: &Path, error: &serde_saphyr::Error) -> NodesError {
+    let text = error.to_string();
+    NodesError::Parse {
+        path: path.to_owned(),
+        line: error.location().map_or(1, |location| location.line()),
+        message: text.lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// Reads and parses a nodes file.
@@ -309,10 +339,10 @@ struct NodesFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct NodeEntry {
-    name: String,
-    ovsdb: String,
-    openflow: Option<String>,
-    encap_ip: Option<String>,
+    name: Spanned<String>,
+    ovsdb: Spanned<String>,
+    openflow: Option<Spanned<String>>,
+    encap_ip: Option<Spanned<String>>,
 }
 
 const OPENFLOW_PORT: u16 = 6653;

@@ -179,6 +179,19 @@ async fn what_somebody_changes_in_a_nodes_database_is_repaired() {
 async fn flows_changed_by_hand_under_a_running_controller_are_repaired_and_its_own_bundles_are_no_cause_for_alarm()
  {
     let bench = Bench::with_ports(&["n1", "n2"]).await;
+    // The first bundle may hold all there is; this makes a second, for both nodes.
+    bench.nbctl(&[
+        "lsp-add",
+        "ls",
+        "p-more",
+        "--",
+        "lsp-set-addresses",
+        "p-more",
+        "0a:58:0a:00:00:99 10.0.0.99",
+    ]);
+    bench.nodes[0].attach("port-more", "p-more");
+    bench.nodes[0].await_column("Interface", "port-more", "external_ids:ovn-installed=true");
+    bench.sync();
     for (name, node) in &bench.status().nodes {
         assert!(
             node.bundles > 1 && node.reads == 1,
@@ -246,5 +259,70 @@ async fn nodes_come_and_go_with_the_nodes_file_and_a_dead_one_delays_nobody() {
         !gone.flows().is_empty(),
         "a node that leaves keeps its flows"
     );
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_says_it_is_another_gets_no_flow_and_disturbs_nobody() {
+    let mut bench = Bench::with_ports(&["n1", "n2"]).await;
+    // Its Open vSwitch names another; a second entry that leads to the switch of the first looks the same.
+    let liar = Node::start("n3", "192.0.2.3");
+    liar.vsctl(&[
+        "--no-wait",
+        "set",
+        "Open_vSwitch",
+        ".",
+        "external_ids:system-id=n1",
+    ]);
+    let twin = Node::start("n4", "192.0.2.2");
+    bench.nodes.push(liar);
+    bench.nodes.push(twin);
+    bench.write_nodes("");
+    for node in &bench.nodes[2..] {
+        // What it claims is not its own.
+        node.await_column("Interface", "weft-tunnel", "ofport=65000");
+        node.attach("thief", "p-n1");
+    }
+    // What comes after: once it is there, the others were judged.
+    bench.nodes.push(Node::start("n5", "192.0.2.5"));
+    bench.write_nodes("");
+    bench.nodes[4].await_column("Interface", "weft-tunnel", "ofport=65000");
+    bench.nodes[0].vsctl(&["--no-wait", "del-port", "port-n1"]);
+    bench
+        .await_nb("Logical_Switch_Port", "p-n1", "up", "false")
+        .await;
+    bench.nodes[0].attach("port-n1", "p-n1");
+    bench.nodes[0].await_column("Interface", "port-n1", "external_ids:ovn-installed=true");
+    bench.sync();
+    for node in &bench.nodes[2..4] {
+        assert_eq!(node.flows(), [] as [String; 0], "{}", node.name);
+        let seen = &bench.status().nodes[&node.name];
+        assert!(
+            !seen.openflow && seen.bundles == 0,
+            "{}: {seen:?}",
+            node.name
+        );
+    }
+    // Mended, it is a node like others.
+    let liar = &bench.nodes[2];
+    liar.vsctl(&["--no-wait", "del-port", "thief"]);
+    liar.vsctl(&[
+        "--no-wait",
+        "set",
+        "Open_vSwitch",
+        ".",
+        "external_ids:system-id=n3",
+    ]);
+    bench
+        .await_status("n3 is filled", |status| {
+            status.nodes["n3"].openflow && status.nodes["n3"].acknowledged > 0
+        })
+        .await;
+    assert_ne!(bench.nodes[2].flows(), [] as [String; 0]);
+    bench.nodes.remove(3);
+    bench.write_nodes("");
+    bench
+        .await_status("n4 is gone", |status| !status.nodes.contains_key("n4"))
+        .await;
     bench.audit().await;
 }

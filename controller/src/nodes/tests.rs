@@ -38,11 +38,11 @@ fn a_complaint_names_the_file_the_node_and_the_field() {
     for (text, expected) in [
         (
             "nodes: [{name: a, ovsdb: 'ssl:x:1'}]",
-            "nodes.yaml: nodes[0] \"a\": ovsdb: \"ssl:x:1\" is neither",
+            "nodes.yaml:1: nodes[0] \"a\": ovsdb: \"ssl:x:1\" is neither",
         ),
         (
             "nodes: [{name: a, ovsdb: 'tcp:h:x'}]",
-            "nodes.yaml: nodes[0] \"a\": ovsdb: \"x\" in \"tcp:h:x\" is no port",
+            "nodes.yaml:1: nodes[0] \"a\": ovsdb: \"x\" in \"tcp:h:x\" is no port",
         ),
         (
             "nodes: [{name: a, ovsdb: 'tcp:h:0'}]",
@@ -63,12 +63,30 @@ fn a_complaint_names_the_file_the_node_and_the_field() {
             "nodes: [{name: a, ovsdb: 'unix:/x'}, {name: a, ovsdb: 'unix:/y'}]",
             "nodes[1] \"a\": name: is used twice",
         ),
-        ("nodes: [{name: a}]", "nodes.yaml: "),
         (
-            "nodes: [{name: a, ovsdb: 'unix:/x', colour: red}]",
-            "colour",
+            "nodes:\n- name: a\n  ovsdb: unix:/x\n- name: b\n  ovsdb: unix:/x\n",
+            "nodes.yaml:5: nodes[1] \"b\": ovsdb: is that of node \"a\"",
         ),
-        ("nodes: [", "nodes.yaml: "),
+        (
+            "nodes:\n- {name: a, ovsdb: 'unix:/x', encapIp: 192.0.2.1}\n- {name: b, ovsdb: 'unix:/y', encapIp: 192.0.2.1}\n",
+            "nodes.yaml:3: nodes[1] \"b\": encapIp: is that of node \"a\"",
+        ),
+        (
+            "nodes:\n- name: a\n  ovsdb: unix:/x\n  encapIp: 192.0.2.300\n",
+            "nodes.yaml:4: nodes[0] \"a\": encapIp: \"192.0.2.300\"",
+        ),
+        ("nodes:\n- name: a\n", "nodes.yaml:2: "),
+        ("nodes:\n- name: a\n", "`ovsdb`"),
+        (
+            "nodes:\n- name: a\n  ovsdb: unix:/x\n  colour: red\n",
+            "nodes.yaml:4: ",
+        ),
+        (
+            "nodes:\n- name: a\n  ovsdb: unix:/x\n  colour: red\n",
+            "`colour`",
+        ),
+        ("nodes:\n- name: a\n  ovsdb: [unix:/x]\n", "nodes.yaml:3: "),
+        ("nodes:\n- name: [\n", "nodes.yaml:"),
     ] {
         let error = parse_text(text).unwrap_err();
         assert!(
