@@ -18,6 +18,7 @@
 mod commit;
 mod condition;
 mod delta;
+mod journal;
 mod mutation;
 mod table;
 mod transaction;
@@ -35,6 +36,7 @@ use crate::schema::DatabaseSchema;
 
 pub(crate) use condition::{check as check_condition, matches};
 pub(crate) use delta::{Delta, History, RowDelta};
+pub(crate) use journal::{Converted, Snapshot};
 pub(crate) use table::{StoredRow, Table};
 pub(crate) use transaction::{Attempt, Context, Output, Refusal};
 

@@ -74,6 +74,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The thread that writes a database's file did not start.
+    #[error("cannot start the thread that writes the database: {0}")]
+    Writer(#[source] std::io::Error),
     /// The connection or server was closed by its owner.
     #[error("closed")]
     Closed,

@@ -4,7 +4,7 @@
 //!            Connection ── wire ──▶ client ── JSON over unix:, tcp: ──▶ any ovsdb-server
 //! callers ─▶ (transact,
 //!             monitor)  ── local ─▶ Server ──▶ Database (pure engine)
-//!                                     ▲
+//!                                     ▲  └─deltas─▶ storage ─▶ a file that ovsdb-tool reads
 //!            ovn-nbctl, ovsdb-client ─┘ punix:, ptcp:
 //! ```
 //!
@@ -34,10 +34,12 @@ mod jsonrpc;
 mod mailbox;
 mod notation;
 mod operation;
+mod record;
 mod remote;
 mod row;
 mod schema;
 mod server;
+mod storage;
 mod stream;
 mod value;
 mod watch;
@@ -53,5 +55,6 @@ pub use schema::{
     BaseType, ColumnSchema, ColumnType, DatabaseSchema, Misfit, RefType, SchemaError, TableSchema,
 };
 pub use server::{Access, Listening, Server};
+pub use storage::{Compaction, StorageError, Stored};
 pub use uuid::Uuid;
 pub use value::{Atom, AtomType, Datum, Map, Real, Set};

@@ -169,9 +169,10 @@ impl ColumnType {
         self.value.is_some()
     }
 
-    /// True if an update2 carries the difference of this column rather than its new value.
+    /// True if an update2, and a log record, carries the difference of this column rather than its new value: all that
+    /// may hold more than one element, maps or sets (`ovsdb_type_is_composite` in Open vSwitch's lib/ovsdb-types.h).
     pub(crate) fn is_composite(&self) -> bool {
-        self.is_map() || self.max != Some(1)
+        self.max != Some(1)
     }
 
     /// What a new row holds in this column unless told otherwise.

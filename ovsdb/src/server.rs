@@ -4,18 +4,18 @@
 //! accept task (one per listener) ── spawns ──▶ client task: bytes ⇄ Session ─┐
 //!                                                                            ├─▶ Core, behind a mutex never held
 //! Connection::local ─────────────────────────────────────────────────────────┘   across an await
+//! Server::stored: Core ── deltas ──▶ writer thread: file, fsync ── saved ──▶ Core: answers
 //! ```
 //!
 //! A client task reads only while it has nothing left to write, so a client that does not read cannot make the server
 //! hold more than one answer and its pending updates; one that reads nothing for a minute is dropped.
-//!
-//! A storage for what is committed belongs into `database/commit.rs`, between the checks and `apply`.
 //!
 //! Must not: know a table by name, but for `_Server`'s own.
 
 pub(crate) mod core;
 pub(crate) mod lock;
 mod own;
+mod saving;
 pub(crate) mod session;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,9 @@ use crate::framing::{Framer, Limits};
 use crate::jsonrpc::{self, Message};
 use crate::remote::Passive;
 use crate::server::core::{Core, SessionId};
+use crate::server::saving::Writer;
 use crate::server::session::Session;
+use crate::storage::Stored;
 use crate::stream::{Listener, Stream};
 
 /// Databases and those who use them. Clones are the same server.
@@ -42,6 +44,8 @@ pub struct Server {
     core: Arc<Mutex<Core>>,
     /// How many clients there may be at a time.
     places: Arc<Semaphore>,
+    /// What writes the file, if the database is kept in one.
+    writer: Option<Arc<Writer>>,
 }
 
 /// What the clients of a listener may do.
@@ -70,6 +74,29 @@ impl Server {
         Server {
             core,
             places: Arc::new(Semaphore::new(Self::MAX_CLIENTS)),
+            writer: None,
+        }
+    }
+
+    /// A server of a database that is kept in a file: a transaction is answered when it is on disk, and refused when
+    /// it cannot be. What is written is seen by others before that.
+    ///
+    /// # Errors
+    /// When the thread that writes cannot be started.
+    pub fn stored(stored: Stored) -> Result<Server, Error> {
+        let mut server = Server::new(vec![stored.database]);
+        let backlog = server.lock().keep(0);
+        let writer = Writer::start(stored.log, &server.core, backlog).map_err(Error::Writer)?;
+        server.writer = Some(Arc::new(writer));
+        Ok(server)
+    }
+
+    /// Writes what is not yet written, and gives the file back. Transactions that come later are refused.
+    pub async fn close(&self) {
+        self.shut_down();
+        if let Some(writer) = self.writer.clone() {
+            // It ends by itself: the time it takes is that of the disk.
+            let _ = tokio::task::spawn_blocking(move || writer.end()).await;
         }
     }
 
@@ -219,8 +246,10 @@ impl Client {
                     None => std::future::pending().await,
                 }
             };
+            // Who asks faster than the disk writes is heard again when answers have come.
+            let is_heard = !self.server.lock().is_behind(self.id);
             tokio::select! {
-                read = self.stream.read(&mut input) => match read {
+                read = self.stream.read(&mut input), if is_heard => match read {
                     Ok(0) => return "closed by the client".to_owned(),
                     Ok(length) => {
                         self.session.heard(Instant::now());
@@ -241,6 +270,9 @@ impl Client {
     /// Answers what has arrived, sending before the answers grow large.
     async fn answer(&mut self) -> Result<(), String> {
         loop {
+            if self.server.lock().is_behind(self.id) {
+                break;
+            }
             let refused = match self.framer.next_text() {
                 Ok(None) => break,
                 Ok(Some(text)) => match Message::parse(&text) {

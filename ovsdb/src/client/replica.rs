@@ -126,7 +126,9 @@ fn apply_difference(old: &Row, difference: &Value, table: &TableSchema) -> Resul
             (Datum::Set(old), Datum::Set(change)) if schema.kind.is_composite() => {
                 Datum::Set(old.symmetric_difference(change))
             }
-            (Datum::Map(old), Datum::Map(change)) => Datum::Map(old.apply_difference(change)),
+            (Datum::Map(old), Datum::Map(change)) if schema.kind.is_composite() => {
+                Datum::Map(old.apply_difference(change))
+            }
             (_, new) => new.clone(),
         };
         row.set(column.clone(), new);

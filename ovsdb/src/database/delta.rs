@@ -99,7 +99,9 @@ fn row_difference(table: &Table, old: &Row, new: &Row) -> Row {
                 (Datum::Set(before), Datum::Set(after)) if composite => {
                     Datum::Set(before.symmetric_difference(after))
                 }
-                (Datum::Map(before), Datum::Map(after)) => Datum::Map(before.difference_to(after)),
+                (Datum::Map(before), Datum::Map(after)) if composite => {
+                    Datum::Map(before.difference_to(after))
+                }
                 _ => after.clone(),
             },
         );

@@ -440,7 +440,7 @@ fn thousands_of_rows_in_one_set_stay_cheap() {
 }
 
 /// Recounts from scratch what the database keeps up to date.
-fn audit(database: &Database) {
+pub(super) fn audit(database: &Database) {
     let mut strong: BTreeMap<RowKey, u32> = BTreeMap::new();
     let mut weak: HashMap<RowKey, HashMap<RowKey, u32>> = HashMap::new();
     for (id, table) in database.tables.iter().enumerate() {
@@ -515,7 +515,7 @@ struct Model {
 type ModelZoo = (String, BTreeSet<u8>, BTreeMap<i64, u8>);
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Zoo(u8, String, BTreeSet<u8>, BTreeMap<i64, u8>),
     Animal(u8, BTreeSet<u8>, BTreeSet<u8>),
     Tag(u8, String, Option<u8>),
@@ -591,7 +591,7 @@ fn animals<'a>(ids: impl IntoIterator<Item = &'a u8>) -> Datum {
 }
 
 /// The step as an operation: an insert, or an update of the row that is there.
-fn operation(
+pub(super) fn operation(
     database: &Database,
     inserted: &mut BTreeSet<(String, Uuid)>,
     step: &Step,
@@ -650,7 +650,7 @@ fn operation(
     }
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let some = || proptest::collection::btree_set(0_u8..6, 0..3);
     prop_oneof![
         (

@@ -142,7 +142,7 @@ impl Database {
 }
 
 impl<'d> Transaction<'d> {
-    fn new(database: &'d mut Database) -> Transaction<'d> {
+    pub(super) fn new(database: &'d mut Database) -> Transaction<'d> {
         let id = next_id(database.last_id);
         Transaction {
             database,

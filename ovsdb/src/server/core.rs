@@ -5,6 +5,9 @@
 //! into its own updates when its client can take them. Deltas that pile up become one, so a slow client costs at most
 //! what the rows it has not heard of cost.
 //!
+//! A transaction of a database that is kept in a file is answered when it is on disk (`saving.rs`); everybody else sees
+//! it at once.
+//!
 //! Must not: do IO; read the clock (it is passed in).
 
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +25,7 @@ use crate::mailbox::Mailbox;
 use crate::operation::Operation;
 use crate::server::lock::{LockMode, Locks};
 use crate::server::own;
+use crate::server::saving::Saving;
 use crate::watch::{Watch, column_value};
 
 /// A session, by number.
@@ -39,6 +43,8 @@ pub(crate) struct Core {
     blocked: Vec<Blocked>,
     local_monitors: Vec<LocalMonitor>,
     last_session: u64,
+    /// The database that is kept in a file, if one is.
+    pub(super) saving: Option<Saving>,
 }
 
 /// What a session is yet to be told.
@@ -125,6 +131,7 @@ impl Core {
             blocked: Vec::new(),
             local_monitors: Vec::new(),
             last_session: 0,
+            saving: None,
         }
     }
 
@@ -147,6 +154,10 @@ impl Core {
         self.databases
             .get(id)
             .expect("database numbers come from find and databases stay")
+    }
+
+    pub(super) fn database_mut(&mut self, id: usize) -> Option<&mut Database> {
+        self.databases.get_mut(id)
     }
 
     /// A new session; the notification wakes it.
@@ -190,13 +201,12 @@ impl Core {
             && bytes <= Self::MAX_BLOCKED_BYTES_PER_SESSION;
         match self.attempt(&request, 0, can_wait) {
             Attempt::Done { outputs, delta } => {
+                let (database, outcome) = (request.database, Outcome::done(outputs));
+                let settled = self.save(request, outcome, delta.as_ref());
                 if let Some(delta) = delta {
-                    self.tell(request.database, delta, now);
+                    self.tell(database, delta, now);
                 }
-                Some(Outcome {
-                    outputs,
-                    refusal: None,
-                })
+                settled.map(|(_, outcome)| outcome)
             }
             Attempt::Failed { outputs, refusal } => Some(Outcome {
                 outputs,
@@ -218,15 +228,21 @@ impl Core {
         }
     }
 
-    /// True if a transaction of this session waits under this id.
+    /// True if a transaction of this session waits, or is being saved, under this id.
     pub(crate) fn is_waiting(&self, session: SessionId, id: &Value) -> bool {
-        self.blocked.iter().any(|blocked| blocked.is(session, id))
+        let saving = self.saving.as_ref();
+        saving.is_some_and(|saving| saving.has(session, id))
+            || self
+                .blocked
+                .iter()
+                .any(|blocked| blocked.request.is(session, id))
     }
 
     /// Gives up a waiting transaction; false if there is none of this id.
     pub(crate) fn cancel(&mut self, session: SessionId, id: &Value) -> bool {
         let before = self.blocked.len();
-        self.blocked.retain(|blocked| !blocked.is(session, id));
+        self.blocked
+            .retain(|blocked| !blocked.request.is(session, id));
         self.blocked.len() != before
     }
 
@@ -249,14 +265,11 @@ impl Core {
             let mut blocked = self.blocked.swap_remove(at);
             match self.attempt(&blocked.request, blocked.elapsed_ms(now), false) {
                 Attempt::Done { outputs, delta } => {
-                    let database = blocked.request.database;
-                    self.complete(
-                        blocked.request,
-                        Outcome {
-                            outputs,
-                            refusal: None,
-                        },
-                    );
+                    let (database, outcome) = (blocked.request.database, Outcome::done(outputs));
+                    let settled = self.save(blocked.request, outcome, delta.as_ref());
+                    if let Some((request, outcome)) = settled {
+                        self.complete(request, outcome);
+                    }
                     if let Some(delta) = delta {
                         self.tell(database, delta, now);
                     }
@@ -380,7 +393,10 @@ impl Core {
             .get_mut(request.database)
             .expect("database numbers come from find");
         // The server alone says what is in databases that are about itself.
-        let read_only = request.read_only || database.schema().name.starts_with('_');
+        let is_own = database.schema().name.starts_with('_');
+        let saving = self.saving.as_ref();
+        let is_over = saving.is_some_and(|saving| saving.is_over(request.database));
+        let read_only = request.read_only || is_own || is_over;
         let context = Context {
             elapsed_ms,
             holds_lock: Some(&holds),
@@ -392,7 +408,7 @@ impl Core {
 
     /// Tells everybody concerned what a commit changed, and tries waiting transactions again, whose commits are told in
     /// turn.
-    fn tell(&mut self, database: usize, delta: Arc<Delta>, now: Instant) {
+    pub(super) fn tell(&mut self, database: usize, delta: Arc<Delta>, now: Instant) {
         let mut untold = VecDeque::from([delta]);
         while let Some(delta) = untold.pop_front() {
             self.distribute(database, &delta);
@@ -408,14 +424,12 @@ impl Core {
             for mut blocked in concerned {
                 match self.attempt(&blocked.request, blocked.elapsed_ms(now), true) {
                     Attempt::Done { outputs, delta } => {
+                        let outcome = Outcome::done(outputs);
+                        let settled = self.save(blocked.request, outcome, delta.as_ref());
                         untold.extend(delta);
-                        self.complete(
-                            blocked.request,
-                            Outcome {
-                                outputs,
-                                refusal: None,
-                            },
-                        );
+                        if let Some((request, outcome)) = settled {
+                            self.complete(request, outcome);
+                        }
                     }
                     Attempt::Failed { outputs, refusal } => {
                         self.complete(
@@ -465,7 +479,7 @@ impl Core {
         });
     }
 
-    fn complete(&mut self, request: Request, outcome: Outcome) {
+    pub(super) fn complete(&mut self, request: Request, outcome: Outcome) {
         match request.reply {
             Reply::Local(Some(sender)) => drop(sender.send(outcome)),
             Reply::Local(None) => {}
@@ -520,12 +534,22 @@ impl Core {
     }
 }
 
-impl Blocked {
+impl Request {
     fn is(&self, session: SessionId, id: &Value) -> bool {
-        self.request.session == session
-            && matches!(&self.request.reply, Reply::Wire(own) if own == id)
+        self.session == session && matches!(&self.reply, Reply::Wire(own) if own == id)
     }
+}
 
+impl Outcome {
+    fn done(outputs: Vec<Output>) -> Outcome {
+        Outcome {
+            outputs,
+            refusal: None,
+        }
+    }
+}
+
+impl Blocked {
     fn elapsed_ms(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
