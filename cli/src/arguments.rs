@@ -104,17 +104,28 @@ pub(crate) struct Run {
     /// Where the northbound database listens, such as punix:PATH or ptcp:PORT:HOST; may be repeated
     #[arg(long, value_name = "REMOTE", default_value = DEFAULT_LISTEN)]
     pub(crate) nb_listen: Vec<Passive>,
+
+    /// The file that the northbound database is kept in, for rows that are written by hand; made when there is none
+    /// [default: none: the database holds what the manifests say, and is empty at the next start]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nb_db: Option<PathBuf>,
 }
 
 /// Options of `weft nb`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  weft nb --listen punix:/run/weft/nb.sock
-  ovn-nbctl --db=unix:/run/weft/nb.sock ls-add blue")]
+  weft nb --listen punix:/run/weft/nb.sock --db /var/lib/weft/nb.db
+  ovn-nbctl --db=unix:/run/weft/nb.sock ls-add blue
+  ovsdb-tool show-log /var/lib/weft/nb.db")]
 pub(crate) struct Nb {
     /// Where the database listens, such as punix:PATH or ptcp:PORT:HOST; may be repeated
     #[arg(long, value_name = "REMOTE", default_value = DEFAULT_LISTEN)]
     pub(crate) listen: Vec<Passive>,
+
+    /// The file that the database is kept in, as ovsdb-server keeps one; made when there is none
+    /// [default: none: the database is empty at the next start]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: Option<PathBuf>,
 }
 
 /// Options of `weft northd`.

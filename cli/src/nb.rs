@@ -1,12 +1,15 @@
 //! `weft nb`: the northbound database alone, and the parts of it that other commands share.
 //!
-//! Must not: read or write rows; a database is empty until somebody writes to it.
+//! Must not: read or write rows; a database holds what its file held, and is empty without one.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio_util::sync::CancellationToken;
-use weft_ovsdb::{ConnectOptions, Connection, Database, Listening, Passive, Remote, Server};
+use weft_ovsdb::{
+    ConnectOptions, Connection, Database, Listening, Passive, Remote, Server, Stored,
+};
 use weft_schema::nb;
 
 use crate::{arguments::Nb, shutdown};
@@ -14,15 +17,23 @@ use crate::{arguments::Nb, shutdown};
 /// Serves until a signal.
 pub(crate) async fn run(arguments: Nb) -> Result<()> {
     let cancel = shutdown::on_signal()?;
-    let listeners = listen(&server(), arguments.listen, &cancel).await?;
+    let server = server(arguments.db).await?;
+    let listeners = listen(&server, arguments.listen, &cancel).await?;
     cancel.cancelled().await;
-    close(listeners).await;
+    close(&server, listeners).await;
     Ok(())
 }
 
-/// A server with an empty `OVN_Northbound`.
-pub(crate) fn server() -> Server {
-    Server::new(vec![Database::new(nb::database_schema())])
+/// A server with an `OVN_Northbound`, kept in a file if one is given.
+pub(crate) async fn server(file: Option<PathBuf>) -> Result<Server> {
+    let Some(file) = file else {
+        return Ok(Server::new(vec![Database::new(nb::database_schema())]));
+    };
+    if let Some(folder) = file.parent() {
+        make_folder(folder, &file.display().to_string()).await?;
+    }
+    let opened = tokio::task::spawn_blocking(move || Stored::open(&file, nb::database_schema()));
+    Ok(Server::stored(opened.await??)?)
 }
 
 /// Opens the listeners. The folder of a unix socket is made when it is missing.
@@ -34,27 +45,33 @@ pub(crate) async fn listen(
     let mut listeners = Vec::with_capacity(passives.len());
     for passive in passives {
         if let Passive::Unix(path) = &passive
-            && let Some(folder) = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
+            && let Some(folder) = path.parent()
         {
-            tokio::fs::create_dir_all(folder).await.with_context(|| {
-                format!(
-                    "{passive}: {} cannot be made; give a folder that can",
-                    folder.display()
-                )
-            })?;
+            make_folder(folder, &passive.to_string()).await?;
         }
         listeners.push(server.listen(passive, cancel.clone()).await?);
     }
     Ok(listeners)
 }
 
-/// Waits until every client of the listeners is closed; they were cancelled before.
-pub(crate) async fn close(listeners: Vec<Listening>) {
+async fn make_folder(folder: &Path, needed_by: &str) -> Result<()> {
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    tokio::fs::create_dir_all(folder).await.with_context(|| {
+        format!(
+            "{needed_by}: {} cannot be made; give a folder that can",
+            folder.display()
+        )
+    })
+}
+
+/// Waits until every client of the listeners is closed, which were cancelled before, and all is written.
+pub(crate) async fn close(server: &Server, listeners: Vec<Listening>) {
     for listening in listeners {
         listening.join().await;
     }
+    server.close().await;
 }
 
 /// A connection to a database that is somebody else's.

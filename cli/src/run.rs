@@ -30,11 +30,11 @@ pub(crate) async fn run(arguments: Run) -> Result<()> {
     let cancel = shutdown::on_signal()?;
     // The database outlives those who write to it: its clients see the last of what they did.
     let database_cancel = CancellationToken::new();
-    let server = nb::server();
+    let server = nb::server(arguments.nb_db).await?;
     let listeners = nb::listen(&server, arguments.nb_listen, &database_cancel).await?;
     let mut parts = Parts::new(cancel);
     let northbound = Connection::local(&server, DATABASE);
-    // The database starts empty: nothing is taken from a node before northd has filled it.
+    // The database starts empty, or as it was long ago: nothing is taken from a node before northd has been through it.
     let (synchronized, filled) = watch::channel(false);
     parts.northd(
         arguments.manifests,
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: Run) -> Result<()> {
     );
     let outcome = parts.join().await;
     database_cancel.cancel();
-    nb::close(listeners).await;
+    nb::close(&server, listeners).await;
     outcome
 }
 
