@@ -24,9 +24,10 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 use weft_compiler::Ofport;
 use weft_ovsdb::{MonitorTable, Operation, RowChange};
-use weft_schema::vswitch::{Bridge, FlowTable, Interface, OpenVSwitch, Port};
+use weft_schema::vswitch::{Bridge, Controller, FlowTable, Interface, OpenVSwitch, Port};
 use weft_schema::{ColumnError, Table, keys};
 
+use crate::nodes::Listener;
 use crate::ports::Claim;
 
 pub use answer::Answer;
@@ -105,6 +106,8 @@ pub struct Chassis {
 pub struct Configuration {
     /// From the nodes file; wins over `external_ids:ovn-encap-ip`.
     pub encap_ip: Option<IpAddr>,
+    /// What the integration bridge listens on besides its management socket.
+    pub listener: Option<Listener>,
     /// The port number asked for the tunnel port.
     pub tunnel_ofport: Ofport,
     /// Tables that match address prefixes.
@@ -132,6 +135,7 @@ struct Rows {
     ports: BTreeMap<Uuid, Port>,
     interfaces: BTreeMap<Uuid, Interface>,
     flow_tables: BTreeMap<Uuid, FlowTable>,
+    controllers: BTreeMap<Uuid, Controller>,
     bad: BTreeMap<Uuid, String>,
 }
 
@@ -166,6 +170,7 @@ impl Chassis {
                 &[
                     "name",
                     "ports",
+                    "controller",
                     "fail_mode",
                     "protocols",
                     "datapath_type",
@@ -186,6 +191,7 @@ impl Chassis {
                 ],
             ),
             columns(FlowTable::NAME, &["name", "prefixes", "external_ids"]),
+            columns(Controller::NAME, &["target"]),
         ]
     }
 
@@ -399,6 +405,7 @@ impl Rows {
             Port::NAME => store(&mut self.ports, change),
             Interface::NAME => store(&mut self.interfaces, change),
             FlowTable::NAME => store(&mut self.flow_tables, change),
+            Controller::NAME => store(&mut self.controllers, change),
             _ => Ok(()),
         };
         if let Err(error) = outcome {

@@ -268,6 +268,7 @@ impl Main {
         self.incarnations += 1;
         let configuration = Configuration {
             encap_ip: spec.encap_ip,
+            listener: spec.listener(),
             tunnel_ofport: Ofport::new(pipeline::TUNNEL_OFPORT)
                 .expect("the pipeline's port number is one"),
             prefix_tables: pipeline::Stage::ALL

@@ -56,6 +56,32 @@ impl NodeSpec {
             },
         }
     }
+
+    /// What the integration bridge has to listen on so that [`NodeSpec::openflow`] can be dialled; a management socket is
+    /// always there. Bound to the address that is dialled, where it is one: pods are not to reach it on another.
+    #[must_use]
+    pub fn listener(&self) -> Option<Listener> {
+        match self.openflow("") {
+            Address::Unix(_) => None,
+            Address::Tcp { host, port } => {
+                let target = match host.parse() {
+                    Ok(IpAddr::V4(ip)) => format!("ptcp:{port}:{ip}"),
+                    Ok(IpAddr::V6(ip)) => format!("ptcp:{port}:[{ip}]"),
+                    Err(_) => format!("ptcp:{port}"),
+                };
+                Some(Listener { target, port })
+            }
+        }
+    }
+}
+
+/// Where a switch has to listen so that an address can be dialled, as a `Controller` row's `target` says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// For instance `ptcp:6653:192.0.2.1`.
+    pub target: String,
+    /// The port alone: any listener on it will do.
+    pub port: u16,
 }
 
 /// An address that can be dialled. Mutual TLS joins these as a variant of its own.

@@ -10,7 +10,7 @@
 //!
 //! - [`sandbox`]: nothing is left behind, whatever happens.
 //! - [`fabric`], [`node`]: the machines. [`pod`], [`kubelet`], [`responder`]: what runs on them.
-//! - [`probe`], [`tap`]: packets, and who saw them. [`expectation`]: who should.
+//! - [`probe`], [`steady`], [`tap`]: packets, and who saw them. [`expectation`]: who should.
 //! - [`stand_in`]: a node without a network, for what needs Open vSwitch but no packets.
 //! - [`switch`]: what the switches hold and count. [`audit`]: whether it is what it should be.
 //!
@@ -26,6 +26,7 @@ pub mod probe;
 pub mod responder;
 pub mod sandbox;
 pub mod stand_in;
+pub mod steady;
 pub mod switch;
 pub mod tap;
 mod unixctl;

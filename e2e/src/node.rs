@@ -217,6 +217,14 @@ impl Node {
         unixctl::call(&self.directory.join("ovs-vswitchd.ctl"), command, arguments).await
     }
 
+    /// Asks `ovsdb-server` something, as `ovs-appctl` does.
+    ///
+    /// # Errors
+    /// What it answered.
+    pub async fn ovsdb_appctl(&self, command: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        unixctl::call(&self.directory.join("ovsdb-server.ctl"), command, arguments).await
+    }
+
     /// Runs `ovs-vsctl` on its database.
     ///
     /// # Errors
@@ -266,6 +274,32 @@ impl Node {
     pub async fn stop_vswitchd(&self) -> anyhow::Result<()> {
         let process = self.process("ovs-vswitchd")?;
         self.appctl("exit", &["--cleanup"]).await?;
+        gone(&process).await
+    }
+
+    /// Ends `ovs-vswitchd` as a crash would. In userspace the packets stop, in the kernel what was decided goes on.
+    ///
+    /// # Errors
+    /// When it did not run.
+    pub async fn kill_vswitchd(&self) -> anyhow::Result<()> {
+        self.kill("ovs-vswitchd").await
+    }
+
+    /// Ends `ovsdb-server` as a crash would.
+    ///
+    /// # Errors
+    /// When it did not run.
+    pub async fn kill_ovsdb_server(&self) -> anyhow::Result<()> {
+        self.kill("ovsdb-server").await
+    }
+
+    async fn kill(&self, program: &str) -> anyhow::Result<()> {
+        let process = self.process(program)?;
+        let pid = process
+            .file_name()
+            .and_then(|name| name.to_str()?.parse().ok());
+        let pid = nix::unistd::Pid::from_raw(pid.context("a pid file without a number")?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL)?;
         gone(&process).await
     }
 

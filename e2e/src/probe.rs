@@ -261,6 +261,13 @@ async fn reach_udp(from: &Pod, to: &Pod, target: SocketAddr) -> io::Result<Optio
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Token(Uuid);
 
+impl Token {
+    /// One that nobody had before.
+    pub(crate) fn new() -> Token {
+        Token(Uuid::new_v4())
+    }
+}
+
 /// The token of a received frame that is an echo request of a probe.
 pub(crate) fn echo_request_token(frame: &[u8]) -> Option<Token> {
     let packet = frame.get(14..)?;
@@ -334,7 +341,7 @@ impl Pinger {
     }
 
     /// Sends one echo request and waits for its reply. `None` when it cannot be sent.
-    async fn ping(&self, address: IpAddr, token: Token) -> Option<Duration> {
+    pub(crate) async fn ping(&self, address: IpAddr, token: Token) -> Option<Duration> {
         let (socket, kind) = match Family::of(address) {
             Family::Ipv4 => (self.v4.as_ref()?, ECHO_REQUEST_V4),
             Family::Ipv6 => (self.v6.as_ref()?, ECHO_REQUEST_V6),

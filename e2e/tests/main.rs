@@ -44,6 +44,7 @@ fn run_in_sandbox(case: &cases::Case) -> Result<(), Failed> {
         CASE_TIME,
     ))?;
     if captured.status.success() {
+        print_measurements(case.name, &captured.stderr);
         return Ok(());
     }
     let reason = if captured.is_timed_out {
@@ -54,6 +55,15 @@ fn run_in_sandbox(case: &cases::Case) -> Result<(), Failed> {
     let stdout = String::from_utf8_lossy(&captured.stdout);
     let stderr = String::from_utf8_lossy(&captured.stderr);
     Err(format!("{reason}\n{stdout}{stderr}").into())
+}
+
+/// What a case measured is told also when it held.
+fn print_measurements(case: &str, stderr: &[u8]) {
+    use std::io::Write;
+    let text = String::from_utf8_lossy(stderr);
+    for line in text.lines().filter(|line| line.starts_with("measured: ")) {
+        let _ = writeln!(std::io::stderr(), "{case}: {line}");
+    }
 }
 
 fn run_inside() -> ExitCode {

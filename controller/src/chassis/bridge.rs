@@ -3,6 +3,7 @@
 //! | row | what is seen to |
 //! | --- | --- |
 //! | `Bridge` | `fail_mode=secure`, `protocols` include OpenFlow15, `other_config:disable-in-band`, `flow_tables` |
+//! | `Controller` | a listener for OpenFlow, where the nodes file says that the switch is dialled over the network |
 //! | `Flow_Table` | `prefixes` of the tables that match address prefixes |
 //! | `Port`, `Interface` | one Geneve tunnel port: `remote_ip=flow`, `key=flow`, `csum`, `local_ip`, `ofport_request` |
 //!
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use weft_compiler::Ofport;
 use weft_ovsdb::Operation;
-use weft_schema::vswitch::{Bridge, FlowTable, Interface, OpenVSwitch, Port};
+use weft_schema::vswitch::{Bridge, Controller, FlowTable, Interface, OpenVSwitch, Port};
 use weft_schema::{RowId, Table, keys};
 
 use super::{Configuration, Rows, encap_ip, ofport};
@@ -63,6 +64,7 @@ pub(super) fn plan(
         None => builder.new_bridge(&plan.bridge_name),
     };
     builder.configure(&mut wanted, open_vswitch);
+    builder.listen(&mut wanted);
     let local_ip = encap_ip(rows, configuration, &mut BTreeSet::new());
     let local_ip = local_ip.map(|ip| ip.to_string());
     let is_ours = |interface: &Interface| interface.name == TUNNEL_NAME;
@@ -209,6 +211,33 @@ impl Builder<'_> {
             .map(|table| (i64::from(*table), uuid))
             .collect();
         bridge.flow_tables.extend(tables);
+    }
+
+    /// Listeners of others stay; one of them on the same port will do.
+    fn listen(&mut self, bridge: &mut Bridge) {
+        let Some(listener) = &self.configuration.listener else {
+            return;
+        };
+        let on_port = |target: &str| {
+            let rest = target
+                .strip_prefix("ptcp:")
+                .or_else(|| target.strip_prefix("pssl:"));
+            let port = rest.and_then(|rest| rest.split(':').next());
+            port.and_then(|port| port.parse().ok()) == Some(listener.port)
+        };
+        let known = bridge.controller.iter();
+        let mut known = known.filter_map(|row| self.rows.controllers.get(row));
+        if known.any(|row| on_port(&row.target)) {
+            return;
+        }
+        let row = Controller {
+            uuid: RowId::<Controller>::derived(&format!("{} {}", bridge.name, listener.target))
+                .uuid(),
+            target: listener.target.clone(),
+            ..Controller::default()
+        };
+        bridge.controller.push(row.uuid);
+        self.operations.push(row.insert());
     }
 
     fn configure_tunnel(&self, interface: &mut Interface, local_ip: Option<String>) {

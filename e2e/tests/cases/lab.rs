@@ -3,13 +3,7 @@
 //! [`run`] is what a case calls: it brings a lab up, runs the case, and ends it with the audit. A case that fails shows
 //! flows, rows and logs.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, process::Command, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use futures::future::try_join;
@@ -20,18 +14,21 @@ use weft_e2e::{
     pod::Pod,
     probe::{Family, Probe, reach},
     responder::{ContainerPort, Transport},
+    steady::Steady,
     switch,
     tap::{Direction, Tap},
 };
-use weft_ovsdb::{ConnectOptions, Connection, Remote};
+use weft_ovsdb::Connection;
 
-use super::packet::contains;
+use super::{
+    packet::contains,
+    programs::{Programs, Role, Setting},
+};
 
 /// Enough for a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-const DIRECTORY: &str = "/run/weft/manifests";
-const NB: &str = "/run/weft/nb.sock";
-const LOG: &str = "/run/weft/weft.log";
+/// The manifests that a case writes.
+pub const DIRECTORY: &str = "/run/weft/manifests";
 /// Makes this program `weft`: see `main`.
 pub const AS_WEFT: &str = "WEFT_AS_WEFT";
 
@@ -40,7 +37,9 @@ pub struct Lab {
     auditor: Auditor,
     kubelet: Kubelet,
     pub nb: Connection,
-    weft: Option<Child>,
+    pub programs: Programs,
+    /// Parts of log lines that this case provokes.
+    expected: Vec<&'static str>,
 }
 
 /// Runs a case in a lab of so many nodes with these manifests.
@@ -49,15 +48,21 @@ pub async fn run(
     manifests: &str,
     case: impl AsyncFnOnce(&mut Lab) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    run_with(
-        FabricConfig {
-            nodes,
-            ..FabricConfig::default()
-        },
-        manifests,
-        case,
-    )
-    .await
+    run_as(Setting::Whole, nodes, manifests, case).await
+}
+
+/// As [`run`], with weft's programs and the way to the nodes as told.
+pub async fn run_as(
+    setting: Setting,
+    nodes: u8,
+    manifests: &str,
+    case: impl AsyncFnOnce(&mut Lab) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let config = FabricConfig {
+        nodes,
+        ..FabricConfig::default()
+    };
+    run_all(setting, config, manifests, case).await
 }
 
 /// As [`run`], with a fabric of one's own making.
@@ -66,7 +71,16 @@ pub async fn run_with(
     manifests: &str,
     case: impl AsyncFnOnce(&mut Lab) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut lab = Lab::start(&config, manifests).await?;
+    run_all(Setting::Whole, config, manifests, case).await
+}
+
+async fn run_all(
+    setting: Setting,
+    config: FabricConfig,
+    manifests: &str,
+    case: impl AsyncFnOnce(&mut Lab) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut lab = Lab::start(setting, &config, manifests).await?;
     let outcome = match case(&mut lab).await {
         Ok(()) => lab.audit().await.context("audit"),
         Err(error) => Err(error),
@@ -81,15 +95,17 @@ pub async fn run_with(
 }
 
 impl Lab {
-    async fn start(config: &FabricConfig, manifests: &str) -> anyhow::Result<Lab> {
+    async fn start(
+        setting: Setting,
+        config: &FabricConfig,
+        manifests: &str,
+    ) -> anyhow::Result<Lab> {
         let (fabric, auditor) = try_join(Fabric::start(config, |_| {}), Auditor::start()).await?;
         let fabric = Arc::new(fabric);
-        fabric.write_nodes_yaml()?;
         fs::create_dir_all(DIRECTORY)?;
         fs::write(format!("{DIRECTORY}/case.yaml"), manifests)?;
-        let weft = start_weft()?;
-        let remote = Remote::Unix(PathBuf::from(NB));
-        let nb = Connection::connect(remote, "OVN_Northbound", ConnectOptions::default());
+        let programs = Programs::start(setting, &fabric).await?;
+        let nb = programs.northbound();
         let ports = [(Transport::Tcp, 80), (Transport::Udp, 53)]
             .map(|(transport, port)| ContainerPort { transport, port });
         let kubelet = Kubelet::start(
@@ -102,7 +118,8 @@ impl Lab {
             auditor,
             kubelet,
             nb,
-            weft: Some(weft),
+            programs,
+            expected: Vec::new(),
         })
     }
 
@@ -133,20 +150,40 @@ impl Lab {
         Ok(())
     }
 
-    /// Ends `weft run` as a crash would.
+    /// Ends the controller as a crash would.
     pub fn kill_weft(&mut self) -> anyhow::Result<()> {
-        if let Some(mut weft) = self.weft.take() {
-            weft.kill()?;
-            weft.wait()?;
-        }
-        Ok(())
+        self.programs.kill(Role::Controller)
     }
 
-    /// Starts `weft run` again.
+    /// Starts the controller again.
     pub fn restart_weft(&mut self) -> anyhow::Result<()> {
-        self.kill_weft()?;
-        self.weft = Some(start_weft()?);
-        Ok(())
+        self.programs.kill(Role::Controller)?;
+        self.programs.start_one(Role::Controller)
+    }
+
+    /// From now on, lines of any log that hold this text are no surprise.
+    pub fn expect(&mut self, text: &'static str) {
+        self.expected.push(text);
+    }
+
+    /// Waits until weft has logged a line that holds all of these.
+    pub async fn await_log(&self, parts: &[&str]) -> anyhow::Result<String> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let found = async {
+            loop {
+                ticks.tick().await;
+                let log = self.weft_log();
+                let line = log
+                    .lines()
+                    .find(|line| parts.iter().all(|part| line.contains(part)));
+                if let Some(line) = line {
+                    return line.to_owned();
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found)
+            .await
+            .with_context(|| format!("weft never said {parts:?}"))
     }
 
     /// Waits until what is installed is what a recompute says, on every node, and nothing unexpected was logged.
@@ -154,7 +191,7 @@ impl Lab {
         self.auditor
             .flows_are_as_computed(&self.fabric, &self.nb, PATIENCE)
             .await?;
-        audit::logs_are_clean(&self.fabric, &self.weft_log())
+        audit::logs_are_clean_but(&self.fabric, &self.weft_log(), &self.expected)
     }
 
     async fn finish(mut self) -> anyhow::Result<()> {
@@ -162,16 +199,13 @@ impl Lab {
         self.auditor
             .flows_are_as_computed(&self.fabric, &self.nb, PATIENCE)
             .await?;
-        audit::logs_are_clean(&self.fabric, &fs::read_to_string(LOG).unwrap_or_default())?;
-        if let Some(mut weft) = self.weft.take() {
-            weft.kill()?;
-            weft.wait()?;
-        }
+        audit::logs_are_clean_but(&self.fabric, &self.programs.log(), &self.expected)?;
+        self.programs.kill_all()?;
         audit::nothing_is_left(&self.fabric).await
     }
 
     pub fn weft_log(&self) -> String {
-        fs::read_to_string(LOG).unwrap_or_default()
+        self.programs.log()
     }
 
     async fn describe(&self) -> String {
@@ -208,26 +242,6 @@ fn warnings(log: &str) -> String {
         .join("\n")
 }
 
-fn start_weft() -> anyhow::Result<Child> {
-    let log = fs::File::options().append(true).create(true).open(LOG)?;
-    let nb = format!("punix:{NB}");
-    let arguments = [
-        "run",
-        "--manifests",
-        DIRECTORY,
-        "--nodes",
-        "/run/weft/nodes.yaml",
-        "--nb-listen",
-        &nb,
-    ];
-    weft(&arguments)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
-        .context("start weft run")
-}
-
 /// This program as `weft`, with these arguments.
 pub fn weft(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("/proc is mounted"));
@@ -246,6 +260,34 @@ pub async fn must_reach(from: &Pod, to: &Pod, family: Family) -> anyhow::Result<
         }
     }
     bail!("{} did not reach {} over {family}", from.name(), to.name())
+}
+
+/// Steady streams between two pods, both ways and in both families.
+pub fn streams(a: &Arc<Pod>, b: &Arc<Pod>) -> anyhow::Result<Vec<Steady>> {
+    let ways = [(a, b, Family::Ipv4), (b, a, Family::Ipv6)];
+    let streams = ways.map(|(from, to, family)| Steady::start(from, to, family));
+    let streams: Option<Vec<Steady>> = streams.into_iter().collect();
+    streams.context("a pod lacks an address")
+}
+
+/// Ends streams; fails when a packet of theirs was lost.
+pub async fn nothing_was_lost(streams: Vec<Steady>) -> anyhow::Result<()> {
+    for stream in streams {
+        let tally = stream.stop().await;
+        tell(&format!("{tally}"));
+        anyhow::ensure!(
+            tally.sent > 0 && tally.lost.is_empty(),
+            "{tally}: {:?}",
+            tally.lost
+        );
+    }
+    Ok(())
+}
+
+/// Something measured, for whoever reads the run's output.
+pub fn tell(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "measured: {text}");
 }
 
 /// Collects what taps see of one packet, and knows when there is nothing more to come.

@@ -13,6 +13,8 @@ mod lab;
 mod overlay;
 mod packet;
 mod probing;
+mod programs;
+mod standalone;
 
 pub use harness::{HOLD, hold};
 pub use lab::AS_WEFT;
@@ -48,6 +50,8 @@ cases! {
     basic::tenants_with_the_same_addresses_never_meet,
     basic::a_new_pod_changes_flows_on_its_own_node_alone_and_its_end_restores_them,
     basic::a_controller_that_is_killed_and_comes_back_changes_no_flow_and_loses_no_packet,
+    standalone::a_controller_alone_reaches_its_nodes_over_the_underlay_and_follows_the_nodes_file,
+    standalone::a_real_ovsdb_server_that_dies_and_comes_back_disturbs_nothing,
     demo::the_quickstart_demo_ends_well_and_says_so_in_one_object,
     demo::a_demo_whose_manifests_are_not_there_ends_with_one_line_that_says_so,
     l2::a_unicast_frame_crosses_to_its_node_unchanged_and_reaches_nobody_else,
