@@ -85,6 +85,9 @@ fn switch_port_security(draft: &mut Draft) {
     switch(draft, stage, 100, unspecified, next());
 
     let stage = Stage::LsInNdPortSec;
+    // Open vSwitch reads a message that has an option twice as one about no target and without options; hosts read it otherwise.
+    let unreadable = Predicate::Nd & Symbol::NdTarget.is(Ipv6Addr::UNSPECIFIED);
+    switch(draft, stage, 110, unreadable, drop_it());
     // A solicitation without link-layer address cannot say a wrong one.
     let bare = Predicate::NdNs & Symbol::NdSll.is(Mac::default());
     switch(draft, stage, 100, bare, next());
@@ -207,7 +210,14 @@ fn physical(draft: &mut Draft) {
         draft.physical(&Scope::Everywhere, flow);
     };
     let to_port = |key: u16| Match::new().exact(Field::Reg(register::OUTPORT), key);
+    // Its sender has routed it, if it was to be: from here it goes to a port, and not on to another node.
+    let from_tunnel = || OfAction::SetField {
+        field: Field::Reg(register::FLAGS),
+        value: register::FROM_TUNNEL.into(),
+        mask: register::FROM_TUNNEL.into(),
+    };
     let lookup = vec![
+        from_tunnel(),
         OfAction::set(Field::Reg(register::OUTPORT), 0u8),
         resubmit(Stage::LsInL2Lkup.table()),
     ];
@@ -227,7 +237,7 @@ fn physical(draft: &mut Draft) {
         table::TUNNEL_IN,
         0,
         Match::new(),
-        vec![resubmit(table::OUTPUT)],
+        vec![from_tunnel(), resubmit(table::OUTPUT)],
     );
     let ofport = Subfield::new(Field::Reg(register::OFPORT), 0, 16);
     add(

@@ -4,13 +4,14 @@
 //!
 //! Must not: say anything about networks; each has a unit of its own.
 
+use openflow_rs::Field;
 use uuid::Uuid;
 use weft_expr::{Action, Pipeline, Symbol, inport, reply};
 
 use super::draft::{Draft, cross, datapath_key, port_flow, port_key};
 use crate::engine::{Key, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
-use crate::pipeline::{DatapathKind, Stage, table};
+use crate::pipeline::{DatapathKind, Stage, register, table};
 use crate::topology::address::link_local;
 use crate::topology::{Face, Link};
 
@@ -93,7 +94,8 @@ fn on(nodes: NodeSet) -> Scope {
     }
 }
 
-/// From the switch into the router: the MAC looked up, and the port crossed.
+/// From the switch into the router: the MAC looked up, and the port crossed. What another node sends is routed already: a node passes
+/// nothing on for others.
 fn into(
     reader: &mut Reader<'_>,
     draft: &mut Draft,
@@ -120,7 +122,11 @@ fn into(
     );
     if let (Some(switch), Some(side), Some(router), Some(port)) = keys {
         let actions = cross(router, port, DatapathKind::Router);
-        draft.physical(scope, port_flow(table::OUTPUT, switch, side, actions));
+        let mut flow = port_flow(table::OUTPUT, switch, side, actions);
+        let from_tunnel = register::FROM_TUNNEL.into();
+        flow.matches
+            .insert(Field::Reg(register::FLAGS), 0, from_tunnel);
+        draft.physical(scope, flow);
     }
 }
 
