@@ -83,7 +83,8 @@ impl Auditor {
         let mut ticks = interval(Duration::from_millis(200));
         loop {
             ticks.tick().await;
-            let differences = self.differences(fabric, nb).await?;
+            let computed = recompute(fabric, nb).await?;
+            let differences = self.differences(fabric, &computed).await?;
             if differences.is_empty() {
                 return Ok(());
             }
@@ -96,8 +97,15 @@ impl Auditor {
         }
     }
 
-    async fn differences(&self, fabric: &Fabric, nb: &Connection) -> anyhow::Result<Vec<String>> {
-        let compiler = recompute(fabric, nb).await?;
+    /// What nodes hold and should not, and what they lack, according to a recompute of before.
+    ///
+    /// # Errors
+    /// When a switch does not answer, or refuses what was computed.
+    pub async fn differences(
+        &self,
+        fabric: &Fabric,
+        compiler: &Compiler,
+    ) -> anyhow::Result<Vec<String>> {
         let mut differences = Vec::new();
         for node in fabric.nodes() {
             let computed = compiler.desired(&NodeName::from(node.name()));
@@ -298,7 +306,11 @@ fn is_expected(line: &str) -> bool {
     EXPECTED.iter().any(|text| line.contains(text))
 }
 
-async fn recompute(fabric: &Fabric, nb: &Connection) -> anyhow::Result<Compiler> {
+/// Compiles the rows and bindings as they are now, from scratch.
+///
+/// # Errors
+/// When a database does not answer.
+pub async fn recompute(fabric: &Fabric, nb: &Connection) -> anyhow::Result<Compiler> {
     let mut compiler = Compiler::new(Options::default());
     let tables = nb::database_schema()
         .tables

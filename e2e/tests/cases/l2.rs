@@ -13,13 +13,14 @@ use weft_e2e::{
 use super::{
     lab::{self, PATIENCE, Watch, address, gateway, gateway_mac, manifests, token},
     packet::{
-        ARP, BROADCAST, IPV4, IPV6, arp, contains, ethernet, geneve, kind_of, multicast_mac,
-        parse_advertisement, parse_arp, parse_geneve, parse_solicitation, solicitation, udp,
+        ARP, BROADCAST, IPV4, IPV6, arp, contains, ethernet, fragments, geneve, kind_of,
+        multicast_mac, parse_advertisement, parse_arp, parse_geneve, parse_solicitation,
+        solicitation, udp,
     },
 };
 
 /// `lan` has pods on three nodes, two of them on n2; `other` is another tenant with a pod on each of two nodes.
-fn lan() -> String {
+pub fn lan() -> String {
     manifests(
         &[
             (
@@ -42,16 +43,16 @@ fn lan() -> String {
     )
 }
 
-const PODS: [&str; 6] = ["lan/a", "lan/b", "lan/c", "lan/d", "other/x", "other/y"];
+pub const PODS: [&str; 6] = ["lan/a", "lan/b", "lan/c", "lan/d", "other/x", "other/y"];
 
-fn v4(pod: &Pod) -> anyhow::Result<Ipv4Addr> {
+pub fn v4(pod: &Pod) -> anyhow::Result<Ipv4Addr> {
     match address(pod, Family::Ipv4)? {
         IpAddr::V4(address) => Ok(address),
         IpAddr::V6(address) => bail!("{address} is not IPv4"),
     }
 }
 
-fn v6(pod: &Pod) -> anyhow::Result<Ipv6Addr> {
+pub fn v6(pod: &Pod) -> anyhow::Result<Ipv6Addr> {
     match address(pod, Family::Ipv6)? {
         IpAddr::V6(address) => Ok(address),
         IpAddr::V4(address) => bail!("{address} is not IPv6"),
@@ -288,8 +289,11 @@ pub async fn a_pod_cannot_send_tunnel_packets_to_a_node() -> anyhow::Result<()> 
                     &udp(from.into(), v4(&b)?.into(), 64, 9, &token),
                 );
                 let packet = geneve(from.into(), node.encapsulation(), key, &inner);
+                let [first, rest] = fragments(&packet, 24);
                 for mac in [through, node.underlay_mac(), BROADCAST] {
-                    a.tap()?.send(&ethernet(own, mac, IPV4, &packet)).await?;
+                    for packet in [&packet, &first, &rest] {
+                        a.tap()?.send(&ethernet(own, mac, IPV4, packet)).await?;
+                    }
                 }
                 // The broadcast is one to the pods of the switch, as any other. What is inside must come out nowhere.
                 let inside = pods

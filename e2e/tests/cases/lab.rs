@@ -34,7 +34,7 @@ pub const AS_WEFT: &str = "WEFT_AS_WEFT";
 
 pub struct Lab {
     pub fabric: Arc<Fabric>,
-    auditor: Auditor,
+    pub auditor: Auditor,
     kubelet: Kubelet,
     pub nb: Connection,
     pub programs: Programs,

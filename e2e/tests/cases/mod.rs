@@ -14,6 +14,7 @@ mod overlay;
 mod packet;
 mod probing;
 mod programs;
+mod spoofing;
 mod standalone;
 
 pub use harness::{HOLD, hold};
@@ -39,6 +40,7 @@ macro_rules! cases {
 
 cases! {
     harness::nodes_start_side_by_side_and_reach_each_other_on_the_underlay,
+    harness::the_audit_finds_what_was_tampered_with_and_what_was_logged_and_left,
     harness::a_caller_that_is_killed_leaves_nothing_behind,
     harness::a_signal_reaches_the_worker_and_its_end_the_caller,
     attach::a_pod_is_configured_as_the_answer_says_and_is_gone_without_a_trace_afterwards,
@@ -60,6 +62,9 @@ cases! {
     l2::a_pod_cannot_send_tunnel_packets_to_a_node,
     l2::duplicate_detection_hears_nothing_about_ones_own_address_and_the_owner_of_anothers,
     l2::arp_and_nd_are_answered_without_a_packet_on_the_tunnel,
+    spoofing::what_a_host_says_before_it_has_an_address_passes,
+    spoofing::neighbour_discovery_may_name_ones_own_addresses_alone,
+    spoofing::an_address_that_nobody_has_is_nobodys_answer,
     l3::a_router_takes_one_from_the_ttl_and_drops_what_has_none_left,
     l3::the_router_answers_ping_arp_and_nd_on_every_switch,
     l3::a_packet_without_a_route_goes_nowhere,
@@ -67,5 +72,6 @@ cases! {
     l3::an_underlay_with_a_larger_mtu_gives_pods_a_larger_one,
     l3::tunnels_over_ipv6_cost_twenty_bytes_more,
     by_hand::packets_between_two_routers_lose_one_ttl_at_each,
+    overlay::what_comes_out_of_a_tunnel_goes_to_no_other_node,
     overlay::a_node_takes_tunnel_packets_from_nodes_alone_and_for_known_networks_alone,
 }

@@ -11,7 +11,7 @@ pub const ARP: u16 = 0x0806;
 pub const IPV4: u16 = 0x0800;
 pub const IPV6: u16 = 0x86dd;
 pub const GENEVE_PORT: u16 = 6081;
-const UDP: u8 = 17;
+pub const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
@@ -85,10 +85,21 @@ pub fn ip(source: IpAddr, destination: IpAddr, ttl: u8, protocol: u8, payload: &
 
 /// An IP packet with a UDP datagram in it.
 pub fn udp(source: IpAddr, destination: IpAddr, ttl: u8, port: u16, payload: &[u8]) -> Vec<u8> {
+    udp_between(source, destination, ttl, (4444, port), payload)
+}
+
+/// As [`udp`], with a source port of one's own.
+pub fn udp_between(
+    source: IpAddr,
+    destination: IpAddr,
+    ttl: u8,
+    (from, to): (u16, u16),
+    payload: &[u8],
+) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).unwrap().to_be_bytes();
     let mut datagram = [
-        &4444u16.to_be_bytes()[..],
-        &port.to_be_bytes(),
+        &from.to_be_bytes()[..],
+        &to.to_be_bytes(),
         &length,
         &[0, 0],
         payload,
@@ -97,6 +108,25 @@ pub fn udp(source: IpAddr, destination: IpAddr, ttl: u8, port: u16, payload: &[u
     let sum = transport_checksum(source, destination, UDP, &datagram).to_be_bytes();
     datagram[6..8].copy_from_slice(&sum);
     ip(source, destination, ttl, UDP, &datagram)
+}
+
+/// An IPv4 packet without options in two fragments, the first with so many bytes of payload: a multiple of 8.
+pub fn fragments(packet: &[u8], first: usize) -> [Vec<u8>; 2] {
+    let (header, payload) = packet.split_at(20);
+    let fragment = |more: u16, offset: usize, part: &[u8]| {
+        let mut header = header.to_vec();
+        header[2..4].copy_from_slice(&u16::try_from(20 + part.len()).unwrap().to_be_bytes());
+        let place = more << 13 | u16::try_from(offset / 8).unwrap();
+        header[6..8].copy_from_slice(&place.to_be_bytes());
+        header[10..12].copy_from_slice(&[0, 0]);
+        let sum = checksum(&header).to_be_bytes();
+        header[10..12].copy_from_slice(&sum);
+        [&header, part].concat()
+    };
+    [
+        fragment(1, 0, &payload[..first]),
+        fragment(0, first, &payload[first..]),
+    ]
 }
 
 /// An IP packet with an echo request in it.
@@ -129,6 +159,23 @@ pub fn solicitation(source: Ipv6Addr, mac: Mac, target: Ipv6Addr) -> Vec<u8> {
     }
     let packet = icmpv6(source.into(), group.into(), 255, 135, &body);
     ethernet(mac, multicast_mac(group), IPV6, &packet)
+}
+
+/// A message of neighbour discovery, solicitation (135) or advertisement (136), with options of this type and MAC address each.
+pub fn neighbour(
+    source_mac: Mac,
+    (source, destination): (Ipv6Addr, Ipv6Addr),
+    kind: u8,
+    target: Ipv6Addr,
+    options: &[(u8, Mac)],
+) -> Vec<u8> {
+    let flags = if kind == 136 { 0x20 } else { 0 };
+    let mut body = [&[flags, 0, 0, 0][..], &target.octets()].concat();
+    for (option, mac) in options {
+        body.extend([&[*option, 1][..], &mac.0].concat());
+    }
+    let packet = icmpv6(source.into(), destination.into(), 255, kind, &body);
+    ethernet(source_mac, multicast_mac(destination), IPV6, &packet)
 }
 
 /// An unsolicited neighbour advertisement to all nodes.
@@ -223,6 +270,27 @@ pub fn parse_geneve(frame: &[u8]) -> Option<(usize, &[u8])> {
         .then_some(())?;
     let options = usize::from(packet.get(28)? & 0x3f) * 4;
     Some((14 + 28, packet.get(36 + options..)?))
+}
+
+/// The same underlay frame (IPv4) with another key, and other ports in its one option, around another frame.
+pub fn with_tunnel(frame: &[u8], key: u32, (inport, outport): (u16, u16), inner: &[u8]) -> Vec<u8> {
+    const OPTION: [u8; 4] = [0x01, 0x02, 0x80, 1];
+    let [_, a, b, c] = key.to_be_bytes();
+    let header = [
+        &[2, 0, 0x65, 0x58, a, b, c, 0][..],
+        &OPTION,
+        &inport.to_be_bytes(),
+        &outport.to_be_bytes(),
+    ];
+    let datagram = [&header.concat(), inner].concat();
+    let mut all = [&frame[..42], &datagram].concat();
+    let length = |bytes: usize| u16::try_from(bytes).unwrap().to_be_bytes();
+    let (total, udp) = (length(all.len() - 14), length(all.len() - 34));
+    all[16..18].copy_from_slice(&total);
+    all[38..40].copy_from_slice(&udp);
+    let source = Ipv4Addr::new(all[26], all[27], all[28], all[29]);
+    set_underlay_source(&mut all, source);
+    all
 }
 
 /// Gives an underlay frame (IPv4) another source address.
