@@ -17,6 +17,7 @@ use std::{
 };
 
 use rand::RngExt as _;
+use tokio_util::sync::CancellationToken;
 use weft_ovsdb::{
     ConnectOptions, Connection, Datum, Error, Operation, OperationResult, Remote, Row,
 };
@@ -168,17 +169,29 @@ async fn names(connection: &Connection) -> BTreeSet<String> {
 }
 
 /// Sends transactions from several clients at once until none is left or the server is gone; those acknowledged.
-async fn send(place: &Place, todo: &[String], acknowledged: &Arc<AtomicUsize>) -> Vec<String> {
+async fn send(
+    place: &Place,
+    todo: &[String],
+    acknowledged: &Arc<AtomicUsize>,
+    gone: &CancellationToken,
+) -> Vec<String> {
     let next = Arc::new(AtomicUsize::new(0));
     let todo: Arc<[String]> = todo.into();
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..CLIENTS {
         let (todo, next, acknowledged) = (todo.clone(), next.clone(), acknowledged.clone());
+        let gone = gone.clone();
         let connection = place.connect();
         clients.spawn(async move {
             let mut done = Vec::new();
             while let Some(name) = todo.get(next.fetch_add(1, Ordering::SeqCst)) {
-                match connection.transact(insert(name, "10.0.0.1")).await {
+                let answer = tokio::select! {
+                    biased;
+                    answer = connection.transact(insert(name, "10.0.0.1")) => answer,
+                    // What was not sent yet would wait for the server to come back.
+                    () = gone.cancelled() => return done,
+                };
+                match answer {
                     Ok(_) => done.push(name.clone()),
                     Err(Error::Transaction(error)) => panic!("{name}: {error}"),
                     Err(_) => return done,
@@ -218,22 +231,23 @@ async fn ten_thousand_transactions_and_kill_nine_lose_none_that_was_acknowledged
         if todo.is_empty() {
             break;
         }
-        let count = Arc::new(AtomicUsize::new(0));
+        let (count, gone) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
         let is_last = kills == KILLS;
         let kill_at = rand::rng().random_range(1..TRANSACTIONS / (KILLS + 1));
         let killer = tokio::task::spawn_blocking({
-            let count = count.clone();
+            let (count, gone) = (count.clone(), gone.clone());
             move || {
                 while !is_last && count.load(Ordering::SeqCst) < kill_at {
                     std::thread::park_timeout(Duration::from_micros(200));
                 }
                 if !is_last {
                     server.kill();
+                    gone.cancel();
                 }
                 server
             }
         });
-        acknowledged.extend(send(&place, &todo, &count).await);
+        acknowledged.extend(send(&place, &todo, &count, &gone).await);
         drop(killer.await.expect("it ends"));
         if is_last {
             assert_eq!(acknowledged.union(&there).count(), TRANSACTIONS);
