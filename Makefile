@@ -22,8 +22,8 @@ test: ## every test that needs neither a virtual machine nor a container engine
 e2e: ## only the cases that send packets through real switches (CASES=word picks some)
 	@$(SETUP) build fabric test -- xtask/root-runner.sh cargo test --package weft-e2e --test cases --locked -- $(CASES)
 
-e2e-kernel: ## not yet: the same cases on the kernel datapath, in a small virtual machine
-	@echo 'not yet: make e2e-kernel comes with the virtual machine that boots the kernel datapath; make e2e uses it where this kernel has openvswitch' >&2; exit 1
+e2e-kernel: ## the same cases on the kernel datapath, in a small virtual machine (CASES=word picks some)
+	@$(SETUP) build fabric test vm -- cargo xtask e2e-kernel $(CASES)
 
 bench: build ## the measurements behind the numbers in docs/performance (BENCH=added-pod picks one)
 	@$(SETUP) build fabric -- cargo run --release --locked --quiet --package weft-bench --target-dir target -- $(BENCH)

@@ -5,6 +5,7 @@
 #
 # build: a Rust new enough and a linker.   lint: rustfmt and clippy.
 # fabric: Open vSwitch and iproute2.       test: the programs that tests hold weft against.
+# vm: qemu, and what unpacks a kernel.
 #
 # Debian and Ubuntu (apt), as root or with sudo. It asks nothing, installs nothing that is there already,
 # and starts no daemon. This is the only logic outside Rust, because Rust may not be there yet.
@@ -94,8 +95,8 @@ jobs=
 while [ $# -gt 0 ]; do
     case $1 in
     --) shift; break ;;
-    build | lint | fabric | test) jobs="$jobs $1 " ;;
-    *) die "unknown job '$1': build, lint, fabric or test, then -- and a command" ;;
+    build | lint | fabric | test | vm) jobs="$jobs $1 " ;;
+    *) die "unknown job '$1': build, lint, fabric, test or vm, then -- and a command" ;;
     esac
     shift
 done
@@ -112,6 +113,12 @@ esac
 case $jobs in *" test "*)
     want ovn-nbctl ovn-common
     want tcpdump tcpdump
+    ;;
+esac
+case $jobs in *" vm "*)
+    want qemu-system-x86_64 qemu-system-x86
+    want depmod kmod
+    want setpriv util-linux
     ;;
 esac
 install_packages

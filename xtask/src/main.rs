@@ -1,7 +1,7 @@
 //! `cargo xtask`: the repository's chores that are longer than a line of make.
 //!
 //! ```text
-//! make VERB ─▶ xtask/setup.sh (what is missing) ─▶ cargo xtask VERB ─▶ tidy · cargo fmt, clippy, doc, deny, fuzz
+//! make VERB ─▶ xtask/setup.sh (what is missing) ─▶ cargo xtask VERB ─▶ tidy · vm · cargo fmt, clippy, doc, deny, fuzz
 //! ```
 //!
 //! Invariant: a chore ends with a non-zero status when anything in it failed, and says what to do about it.
@@ -14,8 +14,9 @@
 
 mod chores;
 mod tidy;
+mod vm;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -39,9 +40,25 @@ enum Chore {
     Fuzz,
     /// What is too slow for every change: each crate alone, dependencies and advisories, fuzzing
     Nightly,
+    /// The packet tests and the demo on the kernel datapath, in a virtual machine
+    E2eKernel {
+        #[command(flatten)]
+        settings: vm::Settings,
+        /// Arguments for the packet tests: names of cases, or parts of them
+        cases: Vec<OsString>,
+    },
+    /// Run one command in the virtual machine
+    Vm {
+        #[command(flatten)]
+        settings: vm::Settings,
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
+    vm::run_if_first_process();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask is a folder of the repository")
@@ -52,6 +69,8 @@ fn main() -> ExitCode {
         Chore::Docs => chores::docs(&root),
         Chore::Fuzz => chores::fuzz(&root),
         Chore::Nightly => chores::nightly(&root),
+        Chore::E2eKernel { settings, cases } => vm::packet_tests(&root, &settings, &cases),
+        Chore::Vm { settings, command } => vm::run(&root, &settings, &[command]),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
