@@ -105,6 +105,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "REMOTE", default_value = DEFAULT_LISTEN)]
     pub(crate) nb_listen: Vec<Passive>,
 
+    #[command(flatten)]
+    pub(crate) sessions: Sessions,
+
     /// The file that the northbound database is kept in, for rows that are written by hand; made when there is none
     /// [default: none: the database holds what the manifests say, and is empty at the next start]
     #[arg(long, value_name = "FILE")]
@@ -167,6 +170,17 @@ pub(crate) struct Controller {
     /// The nodes and where their Open vSwitch listens (YAML, watched)
     #[arg(long, value_name = "FILE")]
     pub(crate) nodes: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) sessions: Sessions,
+}
+
+/// How the sessions with the nodes are kept.
+#[derive(Args, Debug)]
+pub(crate) struct Sessions {
+    /// Write down all that the sessions with the nodes hear and do, to be played again as a test; grows without bound
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// Where objects come from in stand-alone mode.

@@ -21,7 +21,7 @@ use weft_ovsdb::Connection;
 use weft_schema::nb::DATABASE;
 
 use crate::{
-    arguments::{Controller, Manifests, Northd, Run},
+    arguments::{Controller, Manifests, Northd, Run, Sessions},
     nb, shutdown,
 };
 
@@ -44,6 +44,7 @@ pub(crate) async fn run(arguments: Run) -> Result<()> {
     )?;
     parts.controller(
         arguments.nodes,
+        arguments.sessions,
         Connection::local(&server, DATABASE),
         Some(filled),
     );
@@ -68,7 +69,12 @@ pub(crate) async fn northd(arguments: Northd) -> Result<()> {
 /// The node sessions alone.
 pub(crate) async fn controller(arguments: Controller) -> Result<()> {
     let mut parts = Parts::new(shutdown::on_signal()?);
-    parts.controller(arguments.nodes, nb::connect(arguments.nb), None);
+    parts.controller(
+        arguments.nodes,
+        arguments.sessions,
+        nb::connect(arguments.nb),
+        None,
+    );
     parts.join().await
 }
 
@@ -115,12 +121,14 @@ impl Parts {
     fn controller(
         &mut self,
         nodes: PathBuf,
+        sessions: Sessions,
         northbound: Connection,
         filled: Option<watch::Receiver<bool>>,
     ) {
         let cancel = self.cancel.clone();
         let mut config = weft_controller::Config::new(nodes);
         config.northbound_ready = filled;
+        config.record = sessions.record;
         self.tasks.spawn(async move {
             weft_controller::run(config, northbound, cancel)
                 .await

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
-use weft_compiler::Ofport;
+use weft_compiler::{Ofport, pipeline};
 use weft_ovsdb::{MonitorTable, Operation, RowChange};
 use weft_schema::vswitch::{Bridge, Controller, FlowTable, Interface, OpenVSwitch, Port};
 use weft_schema::{ColumnError, Table, keys};
@@ -112,6 +112,23 @@ pub struct Configuration {
     pub tunnel_ofport: Ofport,
     /// Tables that match address prefixes.
     pub prefix_tables: Vec<u8>,
+}
+
+impl Configuration {
+    /// What the pipeline asks of every node, and what the nodes file says of this one.
+    #[must_use]
+    pub fn new(encap_ip: Option<IpAddr>, listener: Option<Listener>) -> Configuration {
+        Configuration {
+            encap_ip,
+            listener,
+            tunnel_ofport: Ofport::new(pipeline::TUNNEL_OFPORT)
+                .expect("the pipeline's port number is one"),
+            prefix_tables: pipeline::Stage::ALL
+                .iter()
+                .map(|stage| stage.table().get())
+                .collect(),
+        }
+    }
 }
 
 #[derive(Debug)]

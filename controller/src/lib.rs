@@ -14,6 +14,7 @@
 //! - [`cluster`]: the one state; decides everything that concerns more than one node.
 //! - [`chassis`] and [`session`]: one node's OVSDB and OpenFlow side. Like [`cluster`], pure state machines: events
 //!   and a time in, effects out.
+//! - [`recording`]: a run of the sessions written down, and played again.
 //! - `main_loop` and `node`: the tasks around them, which turn bytes into events and effects into bytes.
 //!
 //! Invariants: a dead or slow node delays no other; stopping the controller leaves every flow where it is.
@@ -44,6 +45,7 @@ mod node;
 pub mod nodes;
 pub mod northbound;
 pub mod ports;
+pub mod recording;
 pub mod session;
 pub mod status;
 
@@ -62,6 +64,8 @@ pub struct Config {
     /// Nothing is sent to any node before this turns true (or its sender goes away): for a database that starts empty and
     /// is filled by somebody who says when. Without it, what the database holds at the start is taken for all there is.
     pub northbound_ready: Option<watch::Receiver<bool>>,
+    /// Where every event and effect of the node sessions is written down, if anywhere; see [`recording`].
+    pub record: Option<PathBuf>,
 }
 
 impl Config {
@@ -73,6 +77,7 @@ impl Config {
             compiler: weft_compiler::Options::default(),
             status_socket: None,
             northbound_ready: None,
+            record: None,
         }
     }
 }
@@ -94,6 +99,15 @@ pub enum Error {
     /// A panic in the compiler; its state is lost.
     #[error("the compiler panicked: {0}; please report this with the log above")]
     Compiler(String),
+    /// The recording cannot be written.
+    #[error("recording {}: {source}", path.display())]
+    Record {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The status socket cannot be opened.
     #[error("status socket {}: {source}", path.display())]
     StatusSocket {

@@ -23,9 +23,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use weft_compiler::{
-    Compilation, Compiler, FlowChange, GroupChange, Input, NodeDelta, NodeName, Ofport, pipeline,
-};
+use weft_compiler::{Compilation, Compiler, FlowChange, GroupChange, Input, NodeDelta, NodeName};
 use weft_ovsdb::{Connection, Monitor};
 
 use crate::chassis::Configuration;
@@ -33,6 +31,7 @@ use crate::cluster::{Cluster, Effect, Event, Now};
 use crate::node::{NodeTasks, Postcard, Report};
 use crate::nodes::{NodeSpec, Nodes};
 use crate::northbound::Northbound;
+use crate::recording::Recorder;
 use crate::status::{NodeStatus, Status};
 use crate::{Config, Error, nodes, status};
 
@@ -62,6 +61,13 @@ pub(crate) async fn run(
     cancel: CancellationToken,
 ) -> Result<(), Error> {
     let nodes = nodes::watch(&config.nodes)?;
+    let recorder = match &config.record {
+        None => None,
+        Some(path) => Some(Recorder::create(path).map_err(|source| Error::Record {
+            path: path.clone(),
+            source,
+        })?),
+    };
     let status_server = match config.status_socket.clone() {
         Some(path) => {
             let (seen, cancel) = (status.subscribe(), cancel.child_token());
@@ -74,11 +80,16 @@ pub(crate) async fn run(
         () = cancel.cancelled() => return Ok(()),
         monitor = northbound.monitor(Northbound::monitored()) => monitor.map_err(Error::Northbound)?,
     };
-    let mut main = Main::new(&config, northbound, status);
-    let outcome = main
+    let mut main = Main::new(&config, northbound, status, recorder);
+    let mut outcome = main
         .serve(monitor, nodes, config.northbound_ready, &cancel)
         .await;
     main.shut_down().await;
+    if let (Some(recorder), Some(path)) = (main.recorder.take(), config.record)
+        && let Err(source) = recorder.finish().await
+    {
+        outcome = outcome.and(Err(Error::Record { path, source }));
+    }
     if let Some(server) = status_server {
         // It shares the cancel; when the loop ended by itself, nobody is left to be served.
         if !cancel.is_cancelled() && !server.is_finished() {
@@ -103,6 +114,7 @@ struct Main {
     unseeded: Vec<NodeName>,
     leaving: JoinSet<()>,
     incarnations: u64,
+    recorder: Option<Recorder>,
     reports: mpsc::Sender<Postcard>,
     postcards: mpsc::Receiver<Postcard>,
     status: watch::Sender<Status>,
@@ -110,7 +122,12 @@ struct Main {
 }
 
 impl Main {
-    fn new(config: &Config, northbound: Connection, status: watch::Sender<Status>) -> Main {
+    fn new(
+        config: &Config,
+        northbound: Connection,
+        status: watch::Sender<Status>,
+        recorder: Option<Recorder>,
+    ) -> Main {
         // Full: the node's task waits, and with it its peer.
         let (reports, postcards) = mpsc::channel(REPORTS);
         let mut cluster = Cluster::new(Instant::now());
@@ -127,6 +144,7 @@ impl Main {
             unseeded: Vec::new(),
             leaving: JoinSet::new(),
             incarnations: 0,
+            recorder,
             reports,
             postcards,
             status,
@@ -266,22 +284,14 @@ impl Main {
 
     fn start(&mut self, node: NodeName, spec: &NodeSpec) {
         self.incarnations += 1;
-        let configuration = Configuration {
-            encap_ip: spec.encap_ip,
-            listener: spec.listener(),
-            tunnel_ofport: Ofport::new(pipeline::TUNNEL_OFPORT)
-                .expect("the pipeline's port number is one"),
-            prefix_tables: pipeline::Stage::ALL
-                .iter()
-                .map(|stage| stage.table().get())
-                .collect(),
-        };
+        let configuration = Configuration::new(spec.encap_ip, spec.listener());
         let tasks = NodeTasks::start(
             &node,
             self.incarnations,
             spec,
             configuration,
             self.reports.clone(),
+            self.recorder.as_ref(),
         );
         self.nodes.insert(node.clone(), tasks);
         self.current

@@ -24,6 +24,7 @@ use crate::chassis::{Configuration, Facts};
 use crate::cluster::Link;
 use crate::mailbox::{Delivery, Instructions, Mailbox};
 use crate::nodes::NodeSpec;
+use crate::recording::{Recorder, Side};
 use crate::session::Totals;
 use crate::session::ledger::Counts;
 
@@ -70,7 +71,9 @@ impl NodeTasks {
         spec: &NodeSpec,
         configuration: Configuration,
         reports: mpsc::Sender<Postcard>,
+        recorder: Option<&Recorder>,
     ) -> NodeTasks {
+        let track = |side| recorder.map(|recorder| recorder.track(node, incarnation, side));
         let cancel = CancellationToken::new();
         let flows = Mailbox::<Delivery>::new();
         let instructions = Mailbox::<Instructions>::new();
@@ -82,10 +85,18 @@ impl NodeTasks {
         };
         let mut tasks = JoinSet::new();
         let span = tracing::info_span!("ovsdb", %node);
-        let chassis = ovsdb::Task::new(spec, configuration, instructions.clone(), reporter.clone());
+        let chassis = ovsdb::Task::new(
+            spec,
+            configuration,
+            instructions.clone(),
+            reporter.clone(),
+            track(Side::Ovsdb),
+        );
         tasks.spawn(chassis.run().instrument(span));
         let span = tracing::info_span!("openflow", %node);
-        let session = openflow::Task::new(spec.clone(), flows.clone(), reporter, Instant::now());
+        let track = track(Side::Openflow);
+        let session =
+            openflow::Task::new(spec.clone(), flows.clone(), reporter, track, Instant::now());
         tasks.spawn(session.run().instrument(span));
         NodeTasks {
             incarnation,

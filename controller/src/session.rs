@@ -535,6 +535,10 @@ impl Keyed for CompiledFlow {
     fn key(&self) -> &Arc<FlowKey> {
         &self.key
     }
+
+    fn is_same(&self, other: &CompiledFlow) -> bool {
+        self.add == other.add
+    }
 }
 
 impl Borrow<Arc<FlowKey>> for ByKey<CompiledFlow> {
@@ -548,6 +552,10 @@ impl Keyed for CompiledGroup {
 
     fn key(&self) -> &u32 {
         &self.group.id
+    }
+
+    fn is_same(&self, other: &CompiledGroup) -> bool {
+        self.add == other.add
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Bench {
     directory: TempDir,
     server: Server,
     controller: Option<Running>,
+    /// Every controller is recorded into a file of its own, and each recording is played when the controller ends.
+    started: usize,
 }
 
 struct Running {
@@ -45,6 +47,7 @@ impl Bench {
             directory,
             server,
             controller: None,
+            started: 0,
         };
         let passive = format!("punix:{}", bench.path("nb.sock"))
             .parse()
@@ -140,8 +143,10 @@ impl Bench {
     pub fn start_controller(&mut self) {
         let cancel = CancellationToken::new();
         let northbound = Connection::local(&self.server, nb::DATABASE);
-        let (controller, status) =
-            Controller::new(Config::new(self.path("nodes.yaml")), northbound);
+        self.started += 1;
+        let mut config = Config::new(self.path("nodes.yaml"));
+        config.record = Some(self.recording().into());
+        let (controller, status) = Controller::new(config, northbound);
         let task = tokio::spawn(controller.run(cancel.clone()));
         self.controller = Some(Running {
             cancel,
@@ -158,6 +163,19 @@ impl Bench {
             .expect("the controller did not stop")
             .expect("it did not panic")
             .expect("it ended well");
+        let recording = std::fs::read(self.recording()).expect("a recording");
+        let played = weft_controller::recording::replay(&recording[..]);
+        let played = played.unwrap_or_else(|error| panic!("played again: {error}"));
+        assert!(played > 0, "nothing was recorded");
+        if let Some(keep) = std::env::var_os("WEFT_KEEP_RECORDING")
+            && self.started == 1
+        {
+            std::fs::write(keep, recording).expect("a place for the recording");
+        }
+    }
+
+    fn recording(&self) -> String {
+        self.path(&format!("recording-{}", self.started))
     }
 
     pub fn status(&self) -> Status {

@@ -1,7 +1,7 @@
 //! The controller against real Open vSwitch daemons and a northbound database in this process.
 //!
 //! Each test has its own nodes, database and nodes file. Each ends in the audit of [`Bench::audit`]: a second controller
-//! that reads the switches finds nothing to change.
+//! that reads the switches finds nothing to change. Every controller is recorded, and its recording played when it ends.
 //!
 //! Must not: share anything between tests, or wait by time.
 
@@ -325,4 +325,42 @@ async fn a_node_that_says_it_is_another_gets_no_flow_and_disturbs_nobody() {
         .await_status("n4 is gone", |status| !status.nodes.contains_key("n4"))
         .await;
     bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_bridge_is_deleted_and_whose_switch_dies_is_as_before() {
+    let mut bench = Bench::with_ports(&["n1"]).await;
+    let before = (bench.nodes[0].flows(), bench.nodes[0].groups());
+    bench.nodes[0].vsctl(&["--no-wait", "del-br", "br-int"]);
+    bench.nodes[0].await_column("Interface", "weft-tunnel", "ofport=65000");
+    bench.nodes[0].attach("port-n1", "p-n1");
+    bench.nodes[0].await_column("Interface", "port-n1", "external_ids:ovn-installed=true");
+    bench.await_flows(0, &before.0).await;
+    bench.nodes[0].kill_vswitchd();
+    bench
+        .await_status("the switch is missed", |status| {
+            !status.nodes["n1"].openflow
+        })
+        .await;
+    bench.nodes[0].start_vswitchd();
+    bench
+        .await_status("the switch is back", |status| status.nodes["n1"].openflow)
+        .await;
+    bench.await_flows(0, &before.0).await;
+    assert_eq!(bench.nodes[0].groups(), before.1);
+    bench.audit().await;
+}
+
+/// What nodes said to an earlier build, and what it answered. A recording that differs for a good reason is made anew:
+/// `WEFT_KEEP_RECORDING=$PWD/controller/tests/recordings/one-node.jsonl cargo test -p weft-controller --test main whose_bridge`.
+#[test]
+fn a_recorded_run_is_played_again_with_the_same_effects() {
+    let file = std::fs::File::open(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/recordings/one-node.jsonl"
+    ));
+    let recording = std::io::BufReader::new(file.expect("the recording is in the repository"));
+    let played = weft_controller::recording::replay(recording);
+    let played = played.unwrap_or_else(|error| panic!("{error}"));
+    assert!(played > 20, "only {played} events");
 }

@@ -163,6 +163,16 @@ pub(crate) fn row_from_json(
     Ok(row)
 }
 
+impl Row {
+    /// A row as `serde` writes it, and as monitors tell it: an object from column to value.
+    ///
+    /// # Errors
+    /// If it is none, or names a column that the table does not have, or a value is not of its column's type.
+    pub fn from_json(value: &Value, schema: &TableSchema) -> Result<Row, NotationError> {
+        row_from_json(value, schema, None)
+    }
+}
+
 /// A JSON value cut to a length fit for a message.
 pub(crate) fn clip(value: &Value) -> String {
     const MAX: usize = 100;

@@ -17,6 +17,7 @@ use crate::chassis::Facts;
 use crate::cluster::Link;
 use crate::mailbox::{Delivery, Mailbox};
 use crate::nodes::{Address, NodeSpec};
+use crate::recording::{self, Track};
 use crate::session::ledger::Counts;
 use crate::session::{Effect, Event, Note, Session, Totals};
 
@@ -31,6 +32,8 @@ pub(super) struct Task {
     progress: (Counts, Counts, Totals),
     unreachable: Option<Unreachable>,
     refusals_said: usize,
+    track: Option<Track>,
+    began: Instant,
 }
 
 /// A switch that does not answer.
@@ -50,6 +53,7 @@ impl Task {
         spec: NodeSpec,
         mailbox: Arc<Mailbox<Delivery>>,
         reporter: Reporter,
+        track: Option<Track>,
         now: Instant,
     ) -> Task {
         Task {
@@ -62,6 +66,8 @@ impl Task {
             progress: <(Counts, Counts, Totals)>::default(),
             unreachable: None,
             refusals_said: 0,
+            track,
+            began: now,
         }
     }
 
@@ -74,6 +80,10 @@ impl Task {
     }
 
     async fn serve(&mut self) {
+        if let Some(track) = &self.track {
+            let began = serde_json::json!({"began": {}});
+            track.write(self.began, began, Vec::new()).await;
+        }
         let mut queue = VecDeque::new();
         loop {
             while !self.session.is_wanted() {
@@ -166,7 +176,7 @@ impl Task {
                             Ok(message) => Event::Received { xid, message },
                             Err(error) => Event::Garbled { xid, error: error.to_string() },
                         };
-                        self.handle(event, &mut queue).await
+                        self.take_in(event, Some(&received.bytes), &mut queue).await
                     }
                     Ok(None) => return "the switch closed the connection".to_owned(),
                     Err(error) => return error.to_string(),
@@ -193,8 +203,25 @@ impl Task {
     }
 
     async fn handle(&mut self, event: Event, queue: &mut VecDeque<Bytes>) -> Verdict {
+        self.take_in(event, None, queue).await
+    }
+
+    /// `said`: the bytes of the message that the event is.
+    async fn take_in(
+        &mut self,
+        event: Event,
+        said: Option<&Bytes>,
+        queue: &mut VecDeque<Bytes>,
+    ) -> Verdict {
         let mut verdict = Verdict::GoOn;
-        let effects = self.session.handle(event, Instant::now());
+        let now = Instant::now();
+        let is_recorded = self.track.is_some();
+        let noted = is_recorded.then(|| recording::session_event(&event, said));
+        let effects = self.session.handle(event, now);
+        if let (Some(track), Some(noted)) = (&self.track, noted) {
+            let effects = effects.iter().map(recording::session_effect).collect();
+            track.write(now, noted, effects).await;
+        }
         let mut acknowledged = None;
         for effect in effects {
             match effect {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde_json::Value;
 use weft_ovsdb::{ConnectOptions, Connection, Monitor, Remote};
 
 use super::{Report, Reporter, sleep_until};
@@ -14,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::chassis::{Chassis, Configuration, Effect, Event};
 use crate::mailbox::{Instructions, Mailbox};
 use crate::nodes::{Address, NodeSpec};
+use crate::recording::{self, Track};
 
 /// See the [module](self).
 pub(super) struct Task {
@@ -22,6 +24,9 @@ pub(super) struct Task {
     instructions: Arc<Mailbox<Instructions>>,
     reporter: Reporter,
     complaint: Option<String>,
+    track: Option<Track>,
+    /// How the session began, for the track; written once.
+    began: Option<Value>,
 }
 
 impl Task {
@@ -30,6 +35,7 @@ impl Task {
         configuration: Configuration,
         instructions: Arc<Mailbox<Instructions>>,
         reporter: Reporter,
+        track: Option<Track>,
     ) -> Task {
         let remote = match spec.ovsdb.clone() {
             Address::Unix(path) => Remote::Unix(path),
@@ -37,6 +43,8 @@ impl Task {
         };
         Task {
             remote,
+            began: Some(recording::began(&configuration)),
+            track,
             chassis: Chassis::new(configuration),
             instructions,
             reporter,
@@ -56,6 +64,9 @@ impl Task {
         let connection =
             Connection::connect(self.remote.clone(), DATABASE, ConnectOptions::default());
         let mut backoff = Backoff::new();
+        if let (Some(track), Some(began)) = (&self.track, self.began.take()) {
+            track.write(Instant::now(), began, Vec::new()).await;
+        }
         loop {
             match connection.monitor(Chassis::monitored()).await {
                 Ok(monitor) => {
@@ -90,7 +101,15 @@ impl Task {
                 }
                 () = sleep_until(deadline) => Event::Tick,
             };
-            for effect in self.chassis.handle(event, Instant::now()) {
+            let now = Instant::now();
+            let is_recorded = self.track.is_some();
+            let noted = is_recorded.then(|| recording::chassis_event(&event));
+            let effects = self.chassis.handle(event, now);
+            if let (Some(track), Some(noted)) = (&self.track, noted) {
+                let effects = effects.iter().map(recording::chassis_effect).collect();
+                track.write(now, noted, effects).await;
+            }
+            for effect in effects {
                 match effect {
                     Effect::Transact(operations) => {
                         let connection = connection.clone();

@@ -16,6 +16,10 @@ impl Keyed for Entry {
     fn key(&self) -> &u32 {
         &self.0
     }
+
+    fn is_same(&self, other: &Entry) -> bool {
+        self.1 == other.1
+    }
 }
 
 impl Borrow<u32> for ByKey<Entry> {
