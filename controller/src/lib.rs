@@ -91,6 +91,9 @@ pub enum Error {
     /// The northbound database cannot be monitored.
     #[error("northbound database: {0}")]
     Northbound(#[source] weft_ovsdb::Error),
+    /// The northbound database has not all that is read and written here.
+    #[error(transparent)]
+    NorthboundSchema(#[from] northbound::SchemaMismatch),
     /// The northbound connection ended for good.
     #[error(
         "northbound database: the connection was closed; was its server stopped before the controller?"

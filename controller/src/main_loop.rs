@@ -30,10 +30,9 @@ use crate::chassis::Configuration;
 use crate::cluster::{Cluster, Effect, Event, Now};
 use crate::node::{NodeTasks, Postcard, Report};
 use crate::nodes::{NodeSpec, Nodes};
-use crate::northbound::Northbound;
 use crate::recording::Recorder;
 use crate::status::{NodeStatus, Status};
-use crate::{Config, Error, nodes, status};
+use crate::{Config, Error, nodes, northbound, status};
 
 /// Everything that can wake the loop.
 enum Wake {
@@ -78,7 +77,7 @@ pub(crate) async fn run(
     };
     let monitor = tokio::select! {
         () = cancel.cancelled() => return Ok(()),
-        monitor = northbound.monitor(Northbound::monitored()) => monitor.map_err(Error::Northbound)?,
+        monitor = monitor(&northbound) => monitor?,
     };
     let mut main = Main::new(&config, northbound, status, recorder);
     let mut outcome = main
@@ -100,6 +99,25 @@ pub(crate) async fn run(
         }
     }
     outcome
+}
+
+/// Waits for the northbound database, however long it takes, and watches it if it is one.
+async fn monitor(northbound: &Connection) -> Result<Monitor, Error> {
+    loop {
+        let monitor = async {
+            let schema = northbound.schema().await.map_err(Error::Northbound)?;
+            let tables = northbound::monitored(&schema)?;
+            let monitor = northbound.monitor(tables).await;
+            monitor.map_err(Error::Northbound)
+        };
+        match monitor.await {
+            // Each of these took its time to come.
+            Err(Error::Northbound(error @ weft_ovsdb::Error::Timeout { .. })) => {
+                tracing::warn!(%error, "northbound database is not reachable; trying again");
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 struct Main {

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
-use weft_ovsdb::{Event, MonitorTable, Operation, Row, RowChange};
+use weft_ovsdb::{Event, Operation, Row, RowChange};
 use weft_schema::nb::{Change, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort, NbGlobal};
 use weft_schema::{Table, keys};
 
@@ -26,6 +26,9 @@ use crate::ports::Terms;
 use addressing::{Addressing, derive};
 
 mod addressing;
+mod needs;
+
+pub use needs::{SchemaMismatch, monitored};
 
 /// What one message of the monitor changed.
 #[derive(Debug, Default)]
@@ -74,21 +77,30 @@ pub struct Northbound {
     global: Option<Arc<NbGlobal>>,
     up: BTreeMap<Uuid, bool>,
     up_pending: BTreeSet<Uuid>,
+    /// True from when the database was found empty that had rows before, until it has some.
+    is_emptied: bool,
 }
 
 impl Northbound {
-    /// The tables to monitor, all columns.
-    #[must_use]
-    pub fn monitored() -> Vec<MonitorTable> {
-        Change::TABLES
-            .iter()
-            .map(|table| MonitorTable::new(*table))
-            .collect()
-    }
-
     /// Takes in what the monitor said.
     pub fn apply(&mut self, event: Event) -> Update {
         let mut update = Update::default();
+        // Who deletes rows one by one leaves some, the global one at least. All of them go at once when a server
+        // comes back that kept nothing: then what they said stands until somebody has written again.
+        let event = match event {
+            Event::Snapshot(rows) if rows.is_empty() && !self.known.is_empty() => {
+                self.is_emptied = true;
+                tracing::warn!(
+                    "northbound database has come back empty; flows stay as they are until it has rows again (weft nb \
+                     --db FILE keeps them)"
+                );
+                return update;
+            }
+            Event::Changes(changes) if self.is_emptied && !changes.is_empty() => {
+                Event::Snapshot(changes)
+            }
+            event => event,
+        };
         match event {
             Event::Changes(changes) => {
                 for change in changes {
@@ -96,6 +108,7 @@ impl Northbound {
                 }
             }
             Event::Snapshot(rows) => {
+                self.is_emptied = false;
                 let mut gone: BTreeSet<_> = self.known.keys().cloned().collect();
                 for change in rows {
                     let key = (change.table.clone(), change.uuid);
@@ -426,3 +439,6 @@ fn without_progress(global: &NbGlobal) -> NbGlobal {
 }
 
 const ROUTER: &str = "router";
+
+#[cfg(test)]
+mod tests;

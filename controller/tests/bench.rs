@@ -2,6 +2,7 @@
 //!
 //! Must not: hide a failure; whatever does not come in time is printed with what was seen.
 
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weft_controller::{Config, Controller, Error, Status};
-use weft_ovsdb::{Connection, Database, Server};
+use weft_ovsdb::{ConnectOptions, Connection, Database, DatabaseSchema, Server};
 use weft_schema::nb;
 
 use weft_e2e::stand_in::{Node, path_text, run};
@@ -18,10 +19,18 @@ use weft_e2e::stand_in::{Node, path_text, run};
 pub struct Bench {
     pub nodes: Vec<Node>,
     directory: TempDir,
-    server: Server,
+    northbound: Northbound,
     controller: Option<Running>,
     /// Every controller is recorded into a file of its own, and each recording is played when the controller ends.
     started: usize,
+}
+
+/// Whose northbound database it is.
+enum Northbound {
+    /// One in this process.
+    Ours(Server),
+    /// Open vSwitch's `ovsdb-server`, with a file; `None`: not running.
+    Real(Option<Child>),
 }
 
 struct Running {
@@ -33,6 +42,62 @@ struct Running {
 impl Bench {
     /// Nodes by name and encapsulation address, an empty database, and a controller.
     pub async fn start(nodes: &[(&str, &str)]) -> Bench {
+        let server = Server::new(vec![Database::new(nb::database_schema())]);
+        let mut bench = Bench::new(nodes, Northbound::Ours(server.clone()));
+        let passive = format!("punix:{}", bench.path("nb.sock"))
+            .parse()
+            .expect("a listener");
+        server
+            .listen(passive, CancellationToken::new())
+            .await
+            .expect("a socket");
+        bench.start_controller();
+        bench
+    }
+
+    /// As [`Bench::start`], with a database of this schema in a real `ovsdb-server`, and without the controller.
+    pub fn on_ovsdb_server(nodes: &[(&str, &str)], schema: &DatabaseSchema) -> Bench {
+        let mut bench = Bench::new(nodes, Northbound::Real(None));
+        let (schema_file, database) = (bench.path("nb.ovsschema"), bench.path("nb.db"));
+        std::fs::write(&schema_file, schema.to_json().to_string()).expect("a schema file");
+        let create = ["create", &database, &schema_file];
+        run(bench.directory.path(), "ovsdb-tool", &create);
+        bench.start_database();
+        bench
+    }
+
+    /// Starts the real `ovsdb-server` and waits until it listens.
+    pub fn start_database(&mut self) {
+        let (socket, control) = (self.path("nb.sock"), self.path("nb.ctl"));
+        let _first_start = std::fs::remove_file(&socket);
+        let child = Command::new("ovsdb-server")
+            .arg(self.path("nb.db"))
+            .arg(format!("--remote=punix:{socket}"))
+            .arg(format!("--unixctl={control}"))
+            .args(["--no-chdir", "-vconsole:off"])
+            .stdin(Stdio::null())
+            .spawn();
+        self.northbound = Northbound::Real(Some(child.expect("ovsdb-server")));
+        // It retries until it is answered.
+        let remote = format!("unix:{socket}");
+        run(
+            self.directory.path(),
+            "ovsdb-client",
+            &["wait", &remote, "_Server", "connected"],
+        );
+    }
+
+    /// Ends the real `ovsdb-server` as a crash would.
+    pub fn kill_database(&mut self) {
+        if let Northbound::Real(server) = &mut self.northbound
+            && let Some(mut server) = server.take()
+        {
+            server.kill().expect("killed");
+            server.wait().expect("a child");
+        }
+    }
+
+    fn new(nodes: &[(&str, &str)], northbound: Northbound) -> Bench {
         let nodes = nodes
             .iter()
             .map(|(name, encap_ip)| Node::start(name, encap_ip))
@@ -41,24 +106,14 @@ impl Bench {
             .prefix("weft-bench-")
             .tempdir()
             .expect("a temporary directory");
-        let server = Server::new(vec![Database::new(nb::database_schema())]);
-        let mut bench = Bench {
+        let bench = Bench {
             nodes,
             directory,
-            server,
+            northbound,
             controller: None,
             started: 0,
         };
-        let passive = format!("punix:{}", bench.path("nb.sock"))
-            .parse()
-            .expect("a listener");
-        bench
-            .server
-            .listen(passive, CancellationToken::new())
-            .await
-            .expect("a socket");
         bench.write_nodes("");
-        bench.start_controller();
         bench
     }
 
@@ -73,6 +128,13 @@ impl Bench {
             .map(|(name, ip)| (*name, ip.as_str()))
             .collect();
         let bench = Bench::start(&nodes).await;
+        bench.fill();
+        bench
+    }
+
+    /// Gives each node its port, and waits until all are installed.
+    pub fn fill(&self) {
+        let bench = self;
         bench.nbctl(&["ls-add", "ls", "--", "lr-add", "lr"]);
         bench.nbctl(&[
             "lrp-add",
@@ -100,7 +162,7 @@ impl Bench {
             "ls-lr",
             "router-port=lr-ls",
         ]);
-        for index in 0..names.len() {
+        for index in 0..bench.nodes.len() {
             bench.nodes[index].await_column("Interface", "weft-tunnel", "ofport=65000");
             bench.add_port(index);
         }
@@ -112,7 +174,6 @@ impl Bench {
             );
         }
         bench.sync();
-        bench
     }
 
     /// A port on a node, in the database and on the node.
@@ -142,7 +203,14 @@ impl Bench {
 
     pub fn start_controller(&mut self) {
         let cancel = CancellationToken::new();
-        let northbound = Connection::local(&self.server, nb::DATABASE);
+        let northbound = match &self.northbound {
+            Northbound::Ours(server) => Connection::local(server, nb::DATABASE),
+            Northbound::Real(_) => {
+                let remote = format!("unix:{}", self.path("nb.sock"));
+                let remote = remote.parse().expect("a remote");
+                Connection::connect(remote, nb::DATABASE, ConnectOptions::default())
+            }
+        };
         self.started += 1;
         let mut config = Config::new(self.path("nodes.yaml"));
         config.record = Some(self.recording().into());
@@ -153,6 +221,16 @@ impl Bench {
             task,
             status,
         });
+    }
+
+    /// Why the controller ended by itself.
+    pub async fn await_error(&mut self) -> Error {
+        let running = self.controller.take().expect("a controller runs");
+        let ended = tokio::time::timeout(Duration::from_secs(20), running.task).await;
+        let ended = ended
+            .expect("the controller goes on")
+            .expect("it did not panic");
+        ended.expect_err("it ended well")
     }
 
     pub async fn stop_controller(&mut self) {
@@ -296,5 +374,11 @@ impl Bench {
 
     fn path(&self, name: &str) -> String {
         path_text(&self.directory.path().join(name))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.kill_database();
     }
 }

@@ -8,7 +8,9 @@
 mod bench;
 
 use bench::Bench;
+use weft_controller::Status;
 use weft_e2e::stand_in::Node;
+use weft_schema::nb;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_is_configured_and_its_port_is_bound_answered_and_installed() {
@@ -363,4 +365,85 @@ fn a_recorded_run_is_played_again_with_the_same_effects() {
     let played = weft_controller::recording::replay(recording);
     let played = played.unwrap_or_else(|error| panic!("{error}"));
     assert!(played > 20, "only {played} events");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_northbound_server_that_is_killed_and_comes_back_changes_nothing_and_is_followed_again() {
+    let nodes = [("n1", "192.0.2.1"), ("n2", "192.0.2.2")];
+    let mut bench = Bench::on_ovsdb_server(&nodes, &nb::database_schema());
+    bench.start_controller();
+    bench.fill();
+    let flows = |bench: &Bench| [bench.nodes[0].flows(), bench.nodes[1].flows()];
+    let (before, status) = (flows(&bench), bench.status());
+    assert!(before.iter().all(|flows| !flows.is_empty()));
+    bench.kill_database();
+    // What concerns the nodes alone goes on: a flow that somebody took away is put back.
+    bench.nodes[0].ofctl("del-flows", &["table=8"]);
+    bench.await_flows(0, &before[0]).await;
+    bench.start_database();
+    bench.sync();
+    assert!(flows(&bench) == before, "flows changed");
+    let sent = |status: &Status| {
+        let node = &status.nodes["n2"];
+        (node.changes, node.bundles, node.reads)
+    };
+    assert_eq!(
+        sent(&bench.status()),
+        sent(&status),
+        "nothing is sent again"
+    );
+    // What is written from now on is followed.
+    bench.nbctl(&["lsp-set-addresses", "p-n2", "0a:58:0a:00:00:77 10.0.0.77"]);
+    bench.sync();
+    let had = |flows: &[String]| flows.iter().any(|flow| flow.contains("10.0.0.77"));
+    assert!(had(&flows(&bench)[1]), "{:#?}", flows(&bench)[1]);
+    bench.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_another_name_or_without_what_is_needed_is_told_in_words() {
+    let node = [("n1", "192.0.2.1")];
+    let mut park = nb::database_schema();
+    park.name = "Park".to_owned();
+    let mut bench = Bench::on_ovsdb_server(&node, &park);
+    bench.start_controller();
+    let error = bench.await_error().await.to_string();
+    for part in [
+        "no database OVN_Northbound",
+        "it has Park, _Server",
+        "nb.sock",
+    ] {
+        assert!(error.contains(part), "no {part:?} in {error:?}");
+    }
+
+    let mut old = nb::database_schema();
+    old.version = "5.3.0".to_owned();
+    let ports = old.tables.get_mut("Logical_Router_Port").expect("there");
+    ports.columns.remove("peer");
+    let mut bench = Bench::on_ovsdb_server(&node, &old);
+    bench.start_controller();
+    let error = bench.await_error().await.to_string();
+    for part in [
+        "OVN_Northbound 5.3.0 is not OVN_Northbound 7.0.0",
+        "it lacks column peer of table Logical_Router_Port;",
+    ] {
+        assert!(error.contains(part), "no {part:?} in {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_database_with_tables_and_columns_that_nobody_knows_is_served() {
+    let mut newer = nb::database_schema();
+    newer.version = "8.1.0".to_owned();
+    let name = newer.tables["Meter"].columns["name"].clone();
+    let ports = newer.tables.get_mut("Logical_Switch_Port").expect("there");
+    ports.columns.insert("of_tomorrow".into(), name);
+    newer
+        .tables
+        .insert("Tomorrow".into(), newer.tables["Meter"].clone());
+    let mut bench = Bench::on_ovsdb_server(&[("n1", "192.0.2.1")], &newer);
+    bench.start_controller();
+    bench.fill();
+    bench.nbctl(&["set", "Logical_Switch_Port", "p-n1", "tag=7"]);
+    bench.audit().await;
 }

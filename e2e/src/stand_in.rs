@@ -156,7 +156,8 @@ impl Node {
     /// The real `ovs-vsctl` against the node's database.
     pub fn vsctl(&self, arguments: &[&str]) -> String {
         let database = format!("--db=unix:{}", text(&self.directory.path().join("db.sock")));
-        let mut all = vec![database.as_str(), "--timeout=20"];
+        // A server's socket is there a moment before it listens.
+        let mut all = vec![database.as_str(), "--timeout=20", "--retry"];
         all.extend(arguments);
         run(self.directory.path(), "ovs-vsctl", &all)
     }

@@ -52,6 +52,19 @@ pub enum Error {
     /// The server has no database of this name.
     #[error("no database {0}")]
     UnknownDatabase(String),
+    /// The server has other databases.
+    #[error(
+        "{remote} has no database {database}; it has {}: give the address of a server that has it",
+        if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+    )]
+    OtherDatabases {
+        /// The other side.
+        remote: String,
+        /// What was asked for.
+        database: String,
+        /// What it has.
+        found: Vec<String>,
+    },
     /// A table or column that the database does not have.
     #[error("database {database} has no {what}")]
     UnknownName {

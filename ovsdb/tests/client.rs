@@ -307,7 +307,10 @@ async fn a_request_without_a_server_ends_in_time_and_says_why() {
 async fn a_database_that_is_not_there_is_said_to_be_so() {
     let served = Served::new(family()).await;
     let wire = connect(served.remote().parse().expect("a remote"), "Strangers");
-    assert!(matches!(wire.schema().await, Err(Error::Refused { .. })));
+    let error = wire.schema().await.expect_err("not there").to_string();
+    for part in ["no database Strangers", "it has Family, _Server", "db.sock"] {
+        assert!(error.contains(part), "no {part:?} in {error:?}");
+    }
     let local = Connection::local(&served.server, "Strangers");
     assert!(matches!(
         local.schema().await,

@@ -98,6 +98,8 @@ enum Method {
 #[derive(Debug)]
 enum Pending {
     Schema,
+    /// The names of the databases there are, since the one wanted is not among them.
+    Databases,
     Transact {
         operations: Vec<Operation>,
         reply: ReplyTo<Vec<OperationResult>>,
@@ -212,6 +214,7 @@ impl Session {
                     self.waiting.push_back(Command::Lock { name, mode, reply });
                 }
                 Pending::Schema
+                | Pending::Databases
                 | Pending::Monitor { .. }
                 | Pending::Lock { .. }
                 | Pending::Nothing => {}
@@ -526,6 +529,17 @@ impl Session {
 }
 
 impl Command {
+    fn refuse(self, error: Error) {
+        // Whoever asked may have stopped waiting.
+        match self {
+            Command::Schema { reply } => drop(reply.send(Err(error))),
+            Command::Transact { reply, .. } => drop(reply.send(Err(error))),
+            Command::Monitor { reply, .. } => drop(reply.send(Err(error))),
+            Command::Lock { reply, .. } => drop(reply.send(Err(error))),
+            Command::Unlock { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+
     fn is_abandoned(&self) -> bool {
         match self {
             Command::Schema { reply } => reply.is_closed(),

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::client::session::{Command, Method, Pending, Session, transaction_id};
+use crate::client::session::{Method, Pending, Session, transaction_id};
 use crate::connection::Event;
 use crate::error::{Error, TransactionError};
 use crate::notation;
@@ -22,6 +22,7 @@ impl Session {
         match pending {
             Pending::Nothing => Ok(()),
             Pending::Schema => self.got_schema(answer),
+            Pending::Databases => self.got_databases(answer),
             Pending::Monitor { id, method } => self.got_monitor(id, method, answer),
             Pending::Transact { operations, reply } => {
                 let result = match answer {
@@ -76,15 +77,12 @@ impl Session {
             Ok(json) => json,
             Err(error) => {
                 // A server without the database will not soon have it: who waits is told, connecting goes on.
+                if error.to_string().contains("unknown database") {
+                    self.send("list_dbs", &json!([]), Pending::Databases);
+                    return Ok(());
+                }
                 for command in std::mem::take(&mut self.waiting) {
-                    let error = self.refused("get_schema", &error);
-                    match command {
-                        Command::Schema { reply } => drop(reply.send(Err(error))),
-                        Command::Transact { reply, .. } => drop(reply.send(Err(error))),
-                        Command::Monitor { reply, .. } => drop(reply.send(Err(error))),
-                        Command::Lock { reply, .. } => drop(reply.send(Err(error))),
-                        Command::Unlock { reply, .. } => drop(reply.send(Err(error))),
-                    }
+                    command.refuse(self.refused("get_schema", &error));
                 }
                 return Err(format!(
                     "the server refuses the schema of {}: {error}",
@@ -108,6 +106,25 @@ impl Session {
         }
         self.resume();
         Ok(())
+    }
+
+    /// The database is none of these.
+    fn got_databases(&mut self, answer: Answer) -> Result<(), String> {
+        let names = answer.unwrap_or_default();
+        let names = names.as_array().into_iter().flatten();
+        let mut found: Vec<String> = names
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect();
+        found.sort();
+        let error = || Error::OtherDatabases {
+            remote: self.remote.to_string(),
+            database: self.database.clone(),
+            found: found.clone(),
+        };
+        for command in std::mem::take(&mut self.waiting) {
+            command.refuse(error());
+        }
+        Err(error().to_string())
     }
 
     fn got_monitor(&mut self, id: u64, method: Method, answer: Answer) -> Result<(), String> {
