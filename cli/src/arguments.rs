@@ -178,6 +178,10 @@ pub(crate) struct Controller {
 /// How the sessions with the nodes are kept.
 #[derive(Args, Debug)]
 pub(crate) struct Sessions {
+    /// Seconds after which a node that says nothing is asked whether it is there; it is given up after a few times that
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub(crate) probe_interval: u64,
+
     /// Write down all that the sessions with the nodes hear and do, to be played again as a test; grows without bound
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,

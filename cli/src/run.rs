@@ -11,7 +11,10 @@
 //!
 //! Must not: do any part's work.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use tokio::{sync::watch, task::JoinSet};
@@ -129,6 +132,7 @@ impl Parts {
         let mut config = weft_controller::Config::new(nodes);
         config.northbound_ready = filled;
         config.record = sessions.record;
+        config.probe = Duration::from_secs(sessions.probe_interval);
         self.tasks.spawn(async move {
             weft_controller::run(config, northbound, cancel)
                 .await

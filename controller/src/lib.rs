@@ -31,6 +31,7 @@
 )]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,8 @@ pub struct Config {
     /// Nothing is sent to any node before this turns true (or its sender goes away): for a database that starts empty and
     /// is filled by somebody who says when. Without it, what the database holds at the start is taken for all there is.
     pub northbound_ready: Option<watch::Receiver<bool>>,
+    /// A node that says nothing for so long is asked whether it is there; it is given up after a few times that.
+    pub probe: Duration,
     /// Where every event and effect of the node sessions is written down, if anywhere; see [`recording`].
     pub record: Option<PathBuf>,
 }
@@ -77,6 +80,7 @@ impl Config {
             compiler: weft_compiler::Options::default(),
             status_socket: None,
             northbound_ready: None,
+            probe: PROBE,
             record: None,
         }
     }
@@ -153,6 +157,9 @@ impl Controller {
         main_loop::run(self.config, self.northbound, self.status, cancel).await
     }
 }
+
+/// As `ovsdb-server` and `ovs-vswitchd` have it.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Runs a controller that nobody watches.
 ///

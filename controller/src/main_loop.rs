@@ -133,6 +133,7 @@ struct Main {
     leaving: JoinSet<()>,
     incarnations: u64,
     recorder: Option<Recorder>,
+    probe: Duration,
     reports: mpsc::Sender<Postcard>,
     postcards: mpsc::Receiver<Postcard>,
     status: watch::Sender<Status>,
@@ -163,6 +164,7 @@ impl Main {
             leaving: JoinSet::new(),
             incarnations: 0,
             recorder,
+            probe: config.probe,
             reports,
             postcards,
             status,
@@ -310,6 +312,7 @@ impl Main {
             configuration,
             self.reports.clone(),
             self.recorder.as_ref(),
+            self.probe,
         );
         self.nodes.insert(node.clone(), tasks);
         self.current

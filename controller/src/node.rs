@@ -12,7 +12,7 @@
 //! Must not: decide anything.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -72,6 +72,7 @@ impl NodeTasks {
         configuration: Configuration,
         reports: mpsc::Sender<Postcard>,
         recorder: Option<&Recorder>,
+        probe: Duration,
     ) -> NodeTasks {
         let track = |side| recorder.map(|recorder| recorder.track(node, incarnation, side));
         let cancel = CancellationToken::new();
@@ -91,12 +92,19 @@ impl NodeTasks {
             instructions.clone(),
             reporter.clone(),
             track(Side::Ovsdb),
+            probe,
         );
         tasks.spawn(chassis.run().instrument(span));
         let span = tracing::info_span!("openflow", %node);
         let track = track(Side::Openflow);
-        let session =
-            openflow::Task::new(spec.clone(), flows.clone(), reporter, track, Instant::now());
+        let session = openflow::Task::new(
+            spec.clone(),
+            flows.clone(),
+            reporter,
+            track,
+            probe,
+            Instant::now(),
+        );
         tasks.spawn(session.run().instrument(span));
         NodeTasks {
             incarnation,

@@ -14,7 +14,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -177,6 +177,11 @@ pub(crate) fn chassis_effect(effect: &chassis::Effect) -> Value {
         chassis::Effect::Connected(is) => json!({"connected": is}),
         chassis::Effect::Complain(complaint) => json!({"complain": complaint}),
     }
+}
+
+/// A session of the OpenFlow side begins.
+pub(crate) fn session_began(probe: Duration) -> Value {
+    json!({"began": {"probe_ms": u64::try_from(probe.as_millis()).unwrap_or(u64::MAX)}})
 }
 
 /// An event of the OpenFlow side; `said`: the message's own bytes, if it is one.

@@ -128,11 +128,15 @@ pub struct Session {
     wanted: Option<u64>,
     acknowledged: u64,
     phase: Phase,
+    /// A silent switch is asked for an echo after this long.
+    probe: Duration,
     next_xid: u32,
     next_bundle: u32,
     heard: Instant,
     echo_asked: bool,
     read_at: Instant,
+    /// Since it connected.
+    has_been_read: bool,
     /// Somebody else changed flows since they were read.
     disturbed: bool,
     start: Start,
@@ -172,8 +176,9 @@ enum Phase {
 impl Session {
     /// A session that is not connected.
     #[must_use]
-    pub fn new(now: Instant) -> Session {
+    pub fn new(probe: Duration, now: Instant) -> Session {
         Session {
+            probe,
             flows: Ledger::default(),
             groups: Ledger::default(),
             wanted: None,
@@ -184,6 +189,7 @@ impl Session {
             heard: now,
             echo_asked: false,
             read_at: now,
+            has_been_read: false,
             disturbed: false,
             start: Start::Known,
             totals: Totals::default(),
@@ -220,7 +226,12 @@ impl Session {
         match &self.phase {
             Phase::Disconnected | Phase::Closed => None,
             phase => {
-                let silence = self.heard + if self.echo_asked { DEAD } else { IDLE };
+                let silence = self.heard
+                    + if self.echo_asked {
+                        self.given_up_after()
+                    } else {
+                        self.probe
+                    };
                 let recheck = matches!(phase, Phase::Ready).then(|| self.read_again_at());
                 Some(recheck.map_or(silence, |recheck| recheck.min(silence)))
             }
@@ -231,6 +242,13 @@ impl Session {
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.wanted.is_some()
+    }
+
+    /// Whether the switch has answered all there was to ask: it takes part. One that is connected and says nothing does not.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Ready | Phase::InFlight(_))
+            || matches!(self.phase, Phase::Reading(_)) && self.has_been_read
     }
 
     /// Sizes of the flow and the group ledger.
@@ -254,12 +272,14 @@ impl Session {
     fn connected(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.heard = now;
         self.echo_asked = false;
+        self.has_been_read = false;
         self.flows.forgive();
         self.groups.forgive();
         let xid = self.take_xid();
         effects.push(Effect::Send(request::features(xid)));
         // Without this a connection that the switch accepted gets no asynchronous message.
         effects.push(Effect::Send(request::set_config(self.take_xid())));
+        effects.push(Effect::Send(disturbance::watch_groups(self.take_xid())));
         self.phase = Phase::Features { xid };
     }
 
@@ -299,6 +319,7 @@ impl Session {
                     if reading.is_done() {
                         effects.push(Effect::Note(reading.note()));
                         self.totals.reads += 1;
+                        self.has_been_read = true;
                         self.phase = Phase::Ready;
                     }
                 }
@@ -309,7 +330,7 @@ impl Session {
                 }
             }
             Message::BarrierReply => self.barrier(xid, effects),
-            _ => {}
+            other => self.disturbed |= disturbance::is_forwarded_request(&other),
         }
     }
 
@@ -501,15 +522,17 @@ impl Session {
         if matches!(self.phase, Phase::Disconnected | Phase::Closed) {
             return;
         }
-        if self.echo_asked && now >= self.heard + DEAD {
-            self.close(
-                format!("nothing was heard for {} s", DEAD.as_secs()),
-                effects,
-            );
-        } else if !self.echo_asked && now >= self.heard + IDLE {
+        let silence = self.given_up_after();
+        if self.echo_asked && now >= self.heard + silence {
+            self.close(format!("nothing was heard for {silence:?}"), effects);
+        } else if !self.echo_asked && now >= self.heard + self.probe {
             self.echo_asked = true;
             effects.push(Effect::Send(request::echo(self.take_xid())));
         }
+    }
+
+    fn given_up_after(&self) -> Duration {
+        self.probe.saturating_mul(PATIENCE_PROBES)
     }
 
     fn close(&mut self, reason: String, effects: &mut Vec<Effect>) {
@@ -565,10 +588,8 @@ impl Borrow<u32> for ByKey<CompiledGroup> {
     }
 }
 
-/// A silent switch is asked for an echo after this long.
-const IDLE: Duration = Duration::from_secs(5);
-/// And given up after this long in all; a large bundle keeps a switch busy for seconds.
-const DEAD: Duration = Duration::from_secs(25);
+/// A silent switch is given up after so many times the probe interval; a large bundle keeps a switch busy for seconds.
+const PATIENCE_PROBES: u32 = 5;
 /// How often a switch is read at most when somebody keeps changing it.
 const REPAIR: Duration = Duration::from_secs(1);
 /// How often a switch is read in any case: nobody tells when groups are changed.

@@ -284,16 +284,30 @@ impl Bench {
 
     /// Waits until a node's switch holds these flows.
     pub async fn await_flows(&self, index: usize, expected: &[String]) {
+        self.await_dump(index, expected, Node::flows).await;
+    }
+
+    /// Waits until a node's switch holds these groups.
+    pub async fn await_groups(&self, index: usize, expected: &[String]) {
+        self.await_dump(index, expected, Node::groups).await;
+    }
+
+    async fn await_dump(
+        &self,
+        index: usize,
+        expected: &[String],
+        dump: impl Fn(&Node) -> Vec<String>,
+    ) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         loop {
-            let seen = tokio::task::block_in_place(|| self.nodes[index].flows());
+            let seen = tokio::task::block_in_place(|| dump(&self.nodes[index]));
             if seen == expected {
                 return;
             }
             let in_time = tokio::time::Instant::now() < deadline;
             assert!(
                 in_time,
-                "not the flows expected:\n{seen:#?}\n{:#?}\n{}",
+                "not as expected:\n{seen:#?}\n{:#?}\n{}",
                 self.status(),
                 self.nodes[index].logs()
             );

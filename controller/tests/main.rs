@@ -208,6 +208,31 @@ async fn flows_changed_by_hand_under_a_running_controller_are_repaired_and_its_o
     );
     node.ofctl("del-flows", &["table=0"]);
     bench.await_flows(0, &before).await;
+    // A group has no flow monitor; the switch forwards what another connection asks of it.
+    let (groups, flows) = (node.groups(), node.flows());
+    let group = groups.first().expect("a group").clone();
+    let number = group
+        .split([',', '='])
+        .nth(1)
+        .expect("group_id=N")
+        .to_owned();
+    for (verb, argument) in [
+        (
+            "mod-group",
+            format!("group_id={number},type=all,bucket=output:1"),
+        ),
+        (
+            "add-group",
+            "group_id=77,type=all,bucket=output:1".to_owned(),
+        ),
+        // Takes the flows along that use it.
+        ("del-groups", format!("group_id={number}")),
+    ] {
+        node.ofctl(verb, &[&argument]);
+        assert_ne!(node.groups(), groups, "{verb} {argument} does nothing");
+        bench.await_flows(0, &flows).await;
+        bench.await_groups(0, &groups).await;
+    }
     bench.audit().await;
 }
 

@@ -18,6 +18,8 @@ pub const ASYNC_PORT_STATUS_MASTER: u16 = 3;
 pub const ASYNC_FLOW_REMOVED_SLAVE: u16 = 4;
 /// Property for flow removed as master or equal.
 pub const ASYNC_FLOW_REMOVED_MASTER: u16 = 5;
+/// Property for others' group and meter changes as master or equal: a bit for groups, then one for meters.
+pub const ASYNC_REQUEST_FORWARD_MASTER: u16 = 11;
 
 /// Which messages are sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

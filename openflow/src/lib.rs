@@ -65,7 +65,8 @@ pub use self::action::{
 };
 pub use self::async_config::{
     ASYNC_FLOW_REMOVED_MASTER, ASYNC_FLOW_REMOVED_SLAVE, ASYNC_PACKET_IN_MASTER,
-    ASYNC_PACKET_IN_SLAVE, ASYNC_PORT_STATUS_MASTER, ASYNC_PORT_STATUS_SLAVE, AsyncConfig,
+    ASYNC_PACKET_IN_SLAVE, ASYNC_PORT_STATUS_MASTER, ASYNC_PORT_STATUS_SLAVE,
+    ASYNC_REQUEST_FORWARD_MASTER, AsyncConfig,
 };
 pub use self::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleAdd, BundleControl, BundleStep};
 pub use self::ct_flush::{CtFlush, CtTuple};

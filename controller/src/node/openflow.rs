@@ -26,9 +26,11 @@ pub(super) struct Task {
     spec: NodeSpec,
     bridge: String,
     session: Session,
+    probe: Duration,
     mailbox: Arc<Mailbox<Delivery>>,
     reporter: Reporter,
     backoff: Backoff,
+    link: Link,
     progress: (Counts, Counts, Totals),
     unreachable: Option<Unreachable>,
     refusals_said: usize,
@@ -54,15 +56,18 @@ impl Task {
         mailbox: Arc<Mailbox<Delivery>>,
         reporter: Reporter,
         track: Option<Track>,
+        probe: Duration,
         now: Instant,
     ) -> Task {
         Task {
             spec,
             bridge: Facts::default_bridge(),
-            session: Session::new(now),
+            session: Session::new(probe, now),
+            probe,
             mailbox,
             reporter,
             backoff: Backoff::new(),
+            link: Link::Down,
             progress: <(Counts, Counts, Totals)>::default(),
             unreachable: None,
             refusals_said: 0,
@@ -81,7 +86,7 @@ impl Task {
 
     async fn serve(&mut self) {
         if let Some(track) = &self.track {
-            let began = serde_json::json!({"began": {}});
+            let began = recording::session_began(self.probe);
             track.write(self.began, began, Vec::new()).await;
         }
         let mut queue = VecDeque::new();
@@ -97,7 +102,6 @@ impl Task {
                     self.refusals_said = 0;
                     self.backoff.connected(Instant::now());
                     tracing::info!(%remote, "switch connected");
-                    self.reporter.report(Report::Link(Link::Up)).await;
                     let reason = self.converse(connection).await;
                     tracing::warn!(%remote, reason, "switch disconnected; dialling again");
                     self.handle(Event::Disconnected, &mut queue).await;
@@ -120,6 +124,7 @@ impl Task {
                     }
                 }
             }
+            self.link = Link::Down;
             self.reporter.report(Report::Link(Link::Down)).await;
             self.pause().await;
         }
@@ -251,6 +256,10 @@ impl Task {
                     totals: progress.2,
                 })
                 .await;
+        }
+        if self.link == Link::Down && self.session.is_up() {
+            self.link = Link::Up;
+            self.reporter.report(Report::Link(Link::Up)).await;
         }
         // After the counts, so that whoever waits for the acknowledgement sees them.
         if let Some(generation) = acknowledged {

@@ -3,7 +3,7 @@
 //! Must not: decide anything.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,6 +24,7 @@ pub(super) struct Task {
     instructions: Arc<Mailbox<Instructions>>,
     reporter: Reporter,
     complaint: Option<String>,
+    probe: Duration,
     track: Option<Track>,
     /// How the session began, for the track; written once.
     began: Option<Value>,
@@ -36,6 +37,7 @@ impl Task {
         instructions: Arc<Mailbox<Instructions>>,
         reporter: Reporter,
         track: Option<Track>,
+        probe: Duration,
     ) -> Task {
         let remote = match spec.ovsdb.clone() {
             Address::Unix(path) => Remote::Unix(path),
@@ -45,6 +47,7 @@ impl Task {
             remote,
             began: Some(recording::began(&configuration)),
             track,
+            probe,
             chassis: Chassis::new(configuration),
             instructions,
             reporter,
@@ -61,8 +64,11 @@ impl Task {
     }
 
     async fn serve(&mut self) {
-        let connection =
-            Connection::connect(self.remote.clone(), DATABASE, ConnectOptions::default());
+        let options = ConnectOptions {
+            inactivity_probe: self.probe,
+            ..ConnectOptions::default()
+        };
+        let connection = Connection::connect(self.remote.clone(), DATABASE, options);
         let mut backoff = Backoff::new();
         if let (Some(track), Some(began)) = (&self.track, self.began.take()) {
             track.write(Instant::now(), began, Vec::new()).await;

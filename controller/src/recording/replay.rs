@@ -93,7 +93,10 @@ impl Player {
             .get("began")
             .ok_or("a session's first line has to say how it began")?;
         match side.as_str() {
-            Some("openflow") => Ok(Player::Openflow(Box::new(Session::new(now)))),
+            Some("openflow") => {
+                let probe = Duration::from_millis(number(&began["probe_ms"])?);
+                Ok(Player::Openflow(Box::new(Session::new(probe, now))))
+            }
             Some("ovsdb") => {
                 let encap_ip = match &began["encap_ip"] {
                     Value::Null => None,

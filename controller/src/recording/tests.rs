@@ -7,7 +7,8 @@ fn played(lines: &[&str]) -> String {
     outcome.map_or_else(|error| error.to_string(), |count| count.to_string())
 }
 
-const BEGAN: &str = r#"{"node":"n1","life":1,"side":"openflow","at":5,"event":{"began":{}}}"#;
+const BEGAN: &str =
+    r#"{"node":"n1","life":1,"side":"openflow","at":5,"event":{"began":{"probe_ms":5000}}}"#;
 
 #[test]
 fn a_recording_that_is_not_one_is_refused_by_line() {

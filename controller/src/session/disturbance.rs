@@ -2,12 +2,16 @@
 //! `struct ofp14_flow_monitor_request`).
 //!
 //! The switch tells of every flow that comes, changes or goes; of this connection's own doing in a few bytes without
-//! the flow. So anything told in full is somebody else's doing, and the switch is read again. Groups have no such monitor.
+//! the flow. So anything told in full is somebody else's doing, and the switch is read again. Groups and meters have no such
+//! monitor, but a switch forwards other connections' changes of them when asked to (OFPT_REQUESTFORWARD, §7.4.7).
 //!
 //! Must not: look at which flow it was; reading the switch tells.
 
 use bytes::{Bytes, BytesMut};
-use openflow_rs::{ALL_TABLES, ANY_GROUP, Message, MultipartReply, MultipartRequest, Part, PortNo};
+use openflow_rs::{
+    ALL_TABLES, ANY_GROUP, ASYNC_REQUEST_FORWARD_MASTER, AsyncConfig, Message, MultipartReply,
+    MultipartRequest, Part, PortNo,
+};
 
 use super::request::encode;
 
@@ -26,6 +30,23 @@ pub(super) fn watch(xid: u32) -> Bytes {
         body: body.freeze(),
     };
     encode(xid, Message::MultipartRequest(Part::last(body)))
+}
+
+/// Asks to be told about other connections' groups and meters from now on.
+pub(super) fn watch_groups(xid: u32) -> Bytes {
+    let masks = vec![(ASYNC_REQUEST_FORWARD_MASTER, GROUPS | METERS)];
+    encode(xid, Message::SetAsync(AsyncConfig { masks }))
+}
+
+/// Whether a message tells that somebody else changed a group or a meter.
+pub(super) fn is_forwarded_request(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Unknown {
+            kind: REQUEST_FORWARD,
+            ..
+        }
+    )
 }
 
 /// Whether a multipart reply is this monitor's, and if so, whether it tells of somebody else's doing.
@@ -48,6 +69,11 @@ pub(super) fn tells(reply: &MultipartReply) -> Option<bool> {
     Some(false)
 }
 
+/// `OFPT_REQUESTFORWARD`
+const REQUEST_FORWARD: u8 = 32;
+/// `OFPRFR_GROUP_MOD`, `OFPRFR_METER_MOD` as bits.
+const GROUPS: u32 = 1;
+const METERS: u32 = 2;
 const FLOW_MONITOR: u16 = 16;
 /// Our only monitor's number.
 const MONITOR: u32 = 1;
