@@ -231,6 +231,11 @@ fn a_neighbour_solicitation_is_answered_in_two_flows() {
     let table = STAGE.number();
     let asked = inport("p1") & reply::nd_solicitation(ASKED6);
     let switch = with_flows(&[
+        lowered(
+            70,
+            inport("p1") & reply::nd_bare_solicitation(),
+            vec![Action::outport("p2"), Action::Output],
+        ),
         lowered(50, asked, reply::nd_turn(Pipeline::Ingress, table)),
         lowered(
             60,

@@ -4,11 +4,13 @@
 //! says that the message is an advertisement already:
 //!
 //! ```text
-//!   nd_ns && nd.options_type == 1 && nd.target == A    icmp6.type = 136; flags.nd_reply = 1; next(this same stage);
-//!   flags.nd_reply && nd_na && nd.target == A          nd.options_type = 2; nd.reserved = …; nd.tll = MAC; addresses; output;
+//!   nd_ns && nd.sll == 0                          next;
+//!   nd_ns && nd.target == A                       icmp6.type = 136; flags.nd_reply = 1; next(this same stage);
+//!   flags.nd_reply && nd_na && nd.target == A     nd.options_type = 2; nd.reserved = …; nd.tll = MAC; addresses; output;
 //! ```
 //!
-//! A solicitation without the source's link-layer option has no room for the target's, so the first flow leaves it alone.
+//! A solicitation without the source's link-layer option has no room for the target's, so a flow above the others leaves it alone. It
+//! matches the address, not the option's type: of the type the kernel's datapath tells nothing when a cached answer is judged again.
 //! `flags.nd_reply` is what keeps an advertisement that somebody sent from being taken for a half-made answer.
 //!
 //! Every answer ends with the packet pointed back at its port (`outport = inport; flags.loopback = 1; output;`).
@@ -49,11 +51,17 @@ pub fn arp_answer(mac: Mac, address: Ipv4Addr) -> Vec<Action> {
     actions
 }
 
-/// A neighbour solicitation for `address` that can be answered in place: it has room for a link-layer address. A probe for duplicates never
-/// has it (RFC 4861 §4.3), so there is no answer to `::`.
+/// A neighbour solicitation for `address`.
 #[must_use]
 pub fn nd_solicitation(address: Ipv6Addr) -> Expr {
-    Predicate::NdNs & Symbol::NdOptionsType.is(1) & Symbol::NdTarget.is(address)
+    Predicate::NdNs & Symbol::NdTarget.is(address)
+}
+
+/// A neighbour solicitation that cannot be answered in place, having no room for a link-layer address. A probe for duplicates never has it
+/// (RFC 4861 §4.3), so there is no answer to `::`.
+#[must_use]
+pub fn nd_bare_solicitation() -> Expr {
+    Predicate::NdNs & Symbol::NdSll.is(Mac::default())
 }
 
 /// First flow of the answer: the solicitation becomes an advertisement and passes the same stage again.

@@ -131,6 +131,10 @@ fn next(
 
 fn assign(destination: Part, value: u128, lowered: &mut Vec<OfAction>) {
     let bits = subfield(destination);
+    if matches!(bits.field, OfField::NdReserved | OfField::NdOptionsType) {
+        set_by_stack(bits, value, lowered);
+        return;
+    }
     let value = value.checked_shl(bits.offset.into()).unwrap_or(0);
     lowered.push(OfAction::SetField {
         field: bits.field,
@@ -142,6 +146,24 @@ fn assign(destination: Part, value: u128, lowered: &mut Vec<OfAction>) {
     if destination.field() == Field::Flags && value & loopback != 0 {
         lowered.push(set(OfField::InPort, NO_PORT));
     }
+}
+
+/// Open vSwitch refuses to set these two, by `set_field` or `move`, where the datapath cannot (the kernel's), although it changes such
+/// packets itself and not in the datapath. Taken from the stack they are accepted (`ofproto-dpif.c`, `check_actions`). The
+/// register is as before afterwards.
+fn set_by_stack(bits: Subfield, value: u128, lowered: &mut Vec<OfAction>) {
+    let scratch = Subfield::new(OfField::Reg(0), 0, bits.bits);
+    lowered.extend([
+        OfAction::Push(scratch),
+        OfAction::SetField {
+            field: scratch.field,
+            value,
+            mask: scratch.mask(),
+        },
+        OfAction::Push(scratch),
+        OfAction::Pop(bits),
+        OfAction::Pop(scratch),
+    ]);
 }
 
 /// Into the tunnel under this datapath's own key, without ports: the receiver finds the port.

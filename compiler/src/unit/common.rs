@@ -7,7 +7,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use openflow_rs::{Action as OfAction, Field, Flow, Match, Subfield};
-use weft_expr::{Action, Constant, Expr, Mac, Pipeline, Predicate, Symbol, outport};
+use weft_expr::{Action, Constant, Expr, Pipeline, Predicate, Symbol, outport, reply};
 
 use super::draft::Draft;
 use crate::logical_flow::{Datapath, Scope};
@@ -89,8 +89,7 @@ fn switch_port_security(draft: &mut Draft) {
     let unreadable = Predicate::Nd & Symbol::NdTarget.is(Ipv6Addr::UNSPECIFIED);
     switch(draft, stage, 110, unreadable, drop_it());
     // A solicitation without link-layer address cannot say a wrong one.
-    let bare = Predicate::NdNs & Symbol::NdSll.is(Mac::default());
-    switch(draft, stage, 100, bare, next());
+    switch(draft, stage, 100, reply::nd_bare_solicitation(), next());
     switch(draft, stage, 80, Predicate::Nd, drop_it());
     switch(draft, stage, 0, Expr::True, next());
 
@@ -107,7 +106,9 @@ fn switch_port_security(draft: &mut Draft) {
 }
 
 fn switch_forwarding(draft: &mut Draft) {
-    switch(draft, Stage::LsInArpRsp, 0, Expr::True, next());
+    let stage = Stage::LsInArpRsp;
+    switch(draft, stage, 110, reply::nd_bare_solicitation(), next());
+    switch(draft, stage, 0, Expr::True, next());
     let stage = Stage::LsInL2Lkup;
     let flood = vec![Action::outport(FLOOD), Action::Output];
     switch(draft, stage, 70, Symbol::EthMcast.is(1), flood);
