@@ -20,6 +20,7 @@ use weft_schema::{Table, keys, nb::LogicalSwitchPort};
 
 use crate::{
     fabric::Fabric,
+    patience::scaled,
     pod::{Pod, PodSpec},
     responder::ContainerPort,
 };
@@ -326,7 +327,11 @@ impl Loop {
         self.work.spawn(async move {
             (
                 name,
-                Done::Started(Pod::start(&node, spec, ATTACH_PATIENCE).await.map(Arc::new)),
+                Done::Started(
+                    Pod::start(&node, spec, scaled(ATTACH_PATIENCE))
+                        .await
+                        .map(Arc::new),
+                ),
             )
         });
     }

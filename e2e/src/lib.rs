@@ -11,6 +11,7 @@
 //! - [`sandbox`]: nothing is left behind, whatever happens.
 //! - [`fabric`], [`node`]: the machines. [`pod`], [`kubelet`], [`responder`]: what runs on them.
 //! - [`probe`], [`steady`], [`tap`]: packets, and who saw them. [`expectation`]: who should.
+//! - [`patience`]: how long things may take.
 //! - [`stand_in`]: a node without a network, for what needs Open vSwitch but no packets.
 //! - [`switch`]: what the switches hold and count. [`audit`]: whether it is what it should be.
 //!
@@ -21,6 +22,7 @@ pub mod expectation;
 pub mod fabric;
 pub mod kubelet;
 pub mod node;
+pub mod patience;
 pub mod pod;
 pub mod probe;
 pub mod responder;

@@ -28,7 +28,7 @@ use weft_cni::{
     setup,
 };
 
-use crate::unixctl;
+use crate::{patience::scaled, unixctl};
 
 /// Which packet engine the switches use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +231,8 @@ impl Node {
     /// What it wrote to standard error.
     pub async fn vsctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let database = format!("--db=unix:{}", self.ovsdb().display());
-        let mut all = vec![database.as_str(), "--timeout=10"];
+        let timeout = tool_timeout();
+        let mut all = vec![database.as_str(), &timeout];
         all.extend(arguments);
         self.run("ovs-vsctl", &all).await
     }
@@ -242,7 +243,8 @@ impl Node {
     /// What it wrote to standard error.
     pub async fn ofctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let bridge = format!("unix:{}", self.openflow().display());
-        let mut all = vec!["-O", "OpenFlow15", "--timeout=10"];
+        let timeout = tool_timeout();
+        let mut all = vec!["-O", "OpenFlow15", &timeout];
         all.extend(arguments.iter().map(|argument| {
             if *argument == "%" {
                 bridge.as_str()
@@ -388,7 +390,7 @@ impl Node {
             system_id: self.name.clone(),
             encap_ip: self.encapsulation,
             datapath_type: (self.datapath == Datapath::Userspace).then(|| "netdev".to_owned()),
-            patience: PATIENCE,
+            patience: scaled(PATIENCE),
         };
         self.netns
             .run_async(async move || setup(&what).await)
@@ -478,6 +480,11 @@ pub fn underlay_ipv6(number: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfd30, 0, 0, 0, 0, 0, 0, number.into())
 }
 
+/// For a program of Open vSwitch that is run to its end.
+fn tool_timeout() -> String {
+    format!("--timeout={}", scaled(PATIENCE).as_secs())
+}
+
 /// A user's search path may lack the directories in which distributions put daemons.
 fn search_path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
@@ -492,7 +499,7 @@ async fn gone(process: &Path) -> anyhow::Result<()> {
             ticks.tick().await;
         }
     };
-    tokio::time::timeout(PATIENCE, all)
+    tokio::time::timeout(scaled(PATIENCE), all)
         .await
         .with_context(|| format!("{} has not ended", process.display()))
 }

@@ -22,6 +22,7 @@ use weft_cni::{Attach, Attached, Detach, attach, detach, netns::Netns};
 
 use crate::{
     node::Node,
+    patience::scaled,
     probe::{Family, Pinger, Token, echo_request_token},
     responder::{ContainerPort, Responder},
     tap::{Direction, Tap},
@@ -136,7 +137,7 @@ impl Pod {
             ovsdb: self.node.ovsdb(),
             interface: INTERFACE.to_owned(),
             sandbox: self.sandbox.clone(),
-            patience: DETACH_PATIENCE,
+            patience: scaled(DETACH_PATIENCE),
         };
         let node = self.node.netns().clone();
         let detached = node.run_async(async move || detach(&what).await).await?;

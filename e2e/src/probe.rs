@@ -33,7 +33,7 @@ use tokio::{
 use uuid::Uuid;
 use weft_cni::netns::Netns;
 
-use crate::{pod::Pod, responder::answer};
+use crate::{patience::scaled, pod::Pod, responder::answer};
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -185,7 +185,7 @@ pub async fn reach(from: &Pod, to: &Pod, probe: Probe, family: Family) -> Option
     match probe {
         Probe::Icmp => reach_icmp(from, to, address).await,
         Probe::Tcp(port) => timeout(
-            PATIENCE,
+            scaled(PATIENCE),
             reach_tcp(from, to, SocketAddr::new(address, port)),
         )
         .await
@@ -198,10 +198,10 @@ pub async fn reach(from: &Pod, to: &Pod, probe: Probe, family: Family) -> Option
 }
 
 async fn reach_icmp(from: &Pod, to: &Pod, address: IpAddr) -> Option<Duration> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + scaled(PATIENCE);
     for _ in 0..ATTEMPTS {
         let token = Token(Uuid::new_v4());
-        let attempt_end = (tokio::time::Instant::now() + PATIENCE / ATTEMPTS).min(deadline);
+        let attempt_end = (tokio::time::Instant::now() + scaled(PATIENCE) / ATTEMPTS).min(deadline);
         let Ok(Some(rtt)) = timeout_at(attempt_end, from.pinger().ping(address, token)).await
         else {
             continue;
@@ -248,7 +248,8 @@ async fn reach_udp(from: &Pod, to: &Pod, target: SocketAddr) -> io::Result<Optio
         let started = Instant::now();
         // Refused: an ICMP error says that nobody listens there.
         socket.send(token.as_bytes()).await?;
-        let Ok(received) = timeout(PATIENCE / ATTEMPTS, socket.recv(&mut buffer)).await else {
+        let Ok(received) = timeout(scaled(PATIENCE) / ATTEMPTS, socket.recv(&mut buffer)).await
+        else {
             continue;
         };
         let text = &buffer[..received?];

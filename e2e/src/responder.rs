@@ -20,6 +20,8 @@ use tokio::{
 };
 use weft_cni::netns::Netns;
 
+use crate::patience::scaled;
+
 /// A transport protocol that a container port can have here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
@@ -116,7 +118,7 @@ async fn answer_connections(listener: TcpListener, name: Arc<str>) {
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted && connections.len() < CONNECTIONS_MAX {
                     let name = Arc::clone(&name);
-                    connections.spawn(async move { let _ = timeout(CONNECTION_TIME, answer_connection(stream, &name)).await; });
+                    connections.spawn(async move { let _ = timeout(scaled(CONNECTION_TIME), answer_connection(stream, &name)).await; });
                 }
             }
             Some(_) = connections.join_next() => {}

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::patience::scaled;
+
 /// A running node.
 pub struct Node {
     /// Its name, `system-id`.
@@ -229,7 +231,7 @@ impl Node {
     fn await_file(&self, name: &str) {
         let (path, deadline) = (
             self.directory.path().join(name),
-            Instant::now() + Duration::from_secs(20),
+            Instant::now() + scaled(Duration::from_secs(20)),
         );
         while !path.exists() {
             assert!(

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    patience::scaled,
     pod::Pod,
     probe::{Family, Token},
 };
@@ -86,7 +87,7 @@ impl Steady {
                 let (from, sent) = (Arc::clone(&from), started.elapsed());
                 requests.push(tasks.spawn(async move {
                     let reply = from.pinger().ping(address, Token::new());
-                    let answered = matches!(timeout(PATIENCE, reply).await, Ok(Some(_)));
+                    let answered = matches!(timeout(scaled(PATIENCE), reply).await, Ok(Some(_)));
                     (sent, answered)
                 }));
             }

@@ -14,21 +14,27 @@ use tokio::{
     time::timeout,
 };
 
+use crate::patience::scaled;
+
 /// Calls a command and returns its text.
 pub(crate) async fn call(
     socket: &Path,
     command: &str,
     arguments: &[&str],
 ) -> anyhow::Result<String> {
-    timeout(PATIENCE, call_without_end(socket, command, arguments))
-        .await
-        .with_context(|| {
-            format!(
-                "{}: {command} was not answered within {PATIENCE:?}",
-                socket.display()
-            )
-        })?
-        .with_context(|| format!("{}: {command} {}", socket.display(), arguments.join(" ")))
+    timeout(
+        scaled(PATIENCE),
+        call_without_end(socket, command, arguments),
+    )
+    .await
+    .with_context(|| {
+        format!(
+            "{}: {command} was not answered within {:?}",
+            socket.display(),
+            scaled(PATIENCE)
+        )
+    })?
+    .with_context(|| format!("{}: {command} {}", socket.display(), arguments.join(" ")))
 }
 
 async fn call_without_end(

@@ -12,7 +12,7 @@ use std::{env, ffi::OsString, process::ExitCode, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
-use weft_e2e::sandbox;
+use weft_e2e::{patience::scaled, sandbox};
 
 mod cases;
 
@@ -41,14 +41,14 @@ fn run_in_sandbox(case: &cases::Case) -> Result<(), Failed> {
     let captured = Runtime::new()?.block_on(sandbox::run_captured(
         Vec::new(),
         vec![(OsString::from(CASE), OsString::from(case.name))],
-        CASE_TIME,
+        scaled(CASE_TIME),
     ))?;
     if captured.status.success() {
         print_measurements(case.name, &captured.stderr);
         return Ok(());
     }
     let reason = if captured.is_timed_out {
-        format!("not done after {CASE_TIME:?}")
+        format!("not done after {:?}", scaled(CASE_TIME))
     } else {
         captured.status.to_string()
     };

@@ -18,6 +18,7 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
+use weft_e2e::patience::scaled;
 use weft_ovsdb::{
     ConnectOptions, Connection, Datum, Event, MonitorTable, Mutation, Mutator, Operation,
     OperationResult, Remote, Row,
@@ -107,12 +108,12 @@ impl WeftRun {
 
     /// Waits until every node has what follows from the database as it is now: `ovn-nbctl --wait=hv sync`.
     pub(super) async fn settle(&self) -> Result<()> {
-        timeout(SETTLE_MAX, settle(&self.northbound))
+        timeout(scaled(SETTLE_MAX), settle(&self.northbound))
             .await
             .with_context(|| {
                 format!(
                     "the nodes had not acknowledged a change after {} s",
-                    SETTLE_MAX.as_secs()
+                    scaled(SETTLE_MAX).as_secs()
                 )
             })?
     }
@@ -123,7 +124,7 @@ impl WeftRun {
             // It may have ended by itself.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
-        if timeout(STOP_MAX, self.child.wait()).await.is_err() {
+        if timeout(scaled(STOP_MAX), self.child.wait()).await.is_err() {
             tracing::warn!("weft run did not end on SIGTERM; killing it");
             let _ = self.child.kill().await;
         }

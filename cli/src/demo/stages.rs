@@ -23,6 +23,7 @@ use weft_e2e::{
     fabric::{Fabric, FabricConfig, Step},
     kubelet::{Kubelet, PodState, Pods, running},
     node::{Datapath, RUN},
+    patience::scaled,
     pod::Pod,
     probe::{Family, Probe, probe_all, reach},
     sandbox,
@@ -215,7 +216,7 @@ impl Stages {
                     .all(|name| matches!(pods.get(name), Some(PodState::Running(_))))
             };
             tokio::select! {
-                pods = kubelet.wait(PODS_PATIENCE, all_run) => pods,
+                pods = kubelet.wait(scaled(PODS_PATIENCE), all_run) => pods,
                 // Some are missing: enough when those that weft gave a port to run and no more come.
                 pods = settled(kubelet) => Ok(pods),
             }
@@ -368,7 +369,7 @@ impl Stages {
         manifests.add_pod(namespace, ADDED_POD)?;
         let is_there = |pods: &Pods| matches!(pods.get(&name), Some(PodState::Running(_)));
         let now = tokio::select! {
-            now = kubelet.wait(CHANGE_PATIENCE, is_there) => now?,
+            now = kubelet.wait(scaled(CHANGE_PATIENCE), is_there) => now?,
             error = weft.failed() => return Err(error),
         };
         let attached = begin.elapsed();
@@ -408,7 +409,7 @@ impl Stages {
         let begin = Instant::now();
         manifests.remove_pod()?;
         kubelet
-            .wait(CHANGE_PATIENCE, |pods| !pods.contains_key(&name))
+            .wait(scaled(CHANGE_PATIENCE), |pods| !pods.contains_key(&name))
             .await?;
         weft.settle().await?;
         let gone = begin.elapsed();
@@ -496,7 +497,7 @@ impl Stages {
         // No copy of a change that nobody acts on any more.
         drop(self.manifests.take());
         if let Some(kubelet) = self.kubelet.take() {
-            let stopped = tokio::time::timeout(DOWN_PATIENCE, kubelet.stop()).await;
+            let stopped = tokio::time::timeout(scaled(DOWN_PATIENCE), kubelet.stop()).await;
             if stopped.is_err() {
                 tracing::warn!("pods were not taken away in time; they end with the sandbox");
             }

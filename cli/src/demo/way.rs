@@ -16,6 +16,7 @@ use anyhow::Result;
 use futures::future::try_join_all;
 use weft_e2e::{
     fabric::Fabric,
+    patience::scaled,
     pod::Pod,
     probe::{Family, Probe, reach},
     switch::tunnel_counters,
@@ -153,7 +154,7 @@ async fn received(fabric: &Fabric) -> Result<BTreeMap<String, u64>> {
 
 /// As [`received`], once nothing is counted any more of what went before.
 async fn quiet(fabric: &Fabric) -> Result<BTreeMap<String, u64>> {
-    let deadline = Instant::now() + COUNTED_MAX;
+    let deadline = Instant::now() + scaled(COUNTED_MAX);
     let mut last = received(fabric).await?;
     loop {
         let now = received(fabric).await?;
@@ -170,7 +171,7 @@ async fn settled(
     before: &BTreeMap<String, u64>,
     nodes: &[&str],
 ) -> Result<BTreeMap<String, u64>> {
-    let deadline = Instant::now() + COUNTED_MAX;
+    let deadline = Instant::now() + scaled(COUNTED_MAX);
     loop {
         let now = received(fabric).await?;
         let rose = |node: &&str| {

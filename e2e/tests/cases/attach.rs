@@ -12,6 +12,7 @@ use weft_e2e::{
     audit,
     fabric::{Fabric, FabricConfig},
     node::{BR_INT, Node},
+    patience::scaled,
 };
 
 const ANSWER: [&str; 5] = [
@@ -122,7 +123,7 @@ pub async fn a_pod_is_configured_as_the_answer_says_and_is_gone_without_a_trace_
 -> anyhow::Result<()> {
     let node = node().await?;
     let pod = Netns::create("/run/netns/pod")?;
-    let attached = attach_answered(&node, what(&node, &pod, PATIENCE)).await?;
+    let attached = attach_answered(&node, what(&node, &pod, scaled(PATIENCE))).await?;
     ensure!(
         attached.mac.to_string() == "0a:58:0a:80:00:09" && attached.mtu == 1438,
         "{attached:?}"
@@ -169,7 +170,7 @@ pub async fn a_pod_is_configured_as_the_answer_says_and_is_gone_without_a_trace_
     ] {
         ensure!(ids.contains(wanted), "{wanted} is not in {ids}");
     }
-    detach_on(&node, PATIENCE).await?;
+    detach_on(&node, scaled(PATIENCE)).await?;
     ensure!(ports(&node).await?.is_empty(), "a port is left");
     ensure!(
         links(node.netns())
@@ -182,7 +183,9 @@ pub async fn a_pod_is_configured_as_the_answer_says_and_is_gone_without_a_trace_
         links(&pod).await?.iter().all(|link| link.name != "eth0"),
         "eth0 is left"
     );
-    detach_on(&node, PATIENCE).await.context("a second time")?;
+    detach_on(&node, scaled(PATIENCE))
+        .await
+        .context("a second time")?;
     audit::node_log_is_clean(&node)?;
     Ok(())
 }
@@ -190,14 +193,14 @@ pub async fn a_pod_is_configured_as_the_answer_says_and_is_gone_without_a_trace_
 pub async fn an_attachment_may_be_repeated_and_repairs_what_is_missing() -> anyhow::Result<()> {
     let node = node().await?;
     let pod = Netns::create("/run/netns/pod")?;
-    let first = attach_answered(&node, what(&node, &pod, PATIENCE)).await?;
+    let first = attach_answered(&node, what(&node, &pod, scaled(PATIENCE))).await?;
     let row = node
         .vsctl(&["get", "Interface", &first.host_interface, "_uuid"])
         .await?;
 
     run_ip(&pod, &["address", "flush", "dev", "eth0"])?;
     run_ip(&pod, &["address", "add", "192.0.2.1/24", "dev", "eth0"])?;
-    attach_on(&node, what(&node, &pod, PATIENCE))
+    attach_on(&node, what(&node, &pod, scaled(PATIENCE)))
         .await
         .context("repeated")?;
     let addresses = run_ip(&pod, &["-o", "address", "show", "dev", "eth0"])?;
@@ -215,7 +218,7 @@ pub async fn an_attachment_may_be_repeated_and_repairs_what_is_missing() -> anyh
     let next = Attach {
         uid: "uid-2".to_owned(),
         sandbox: "sandbox-2".to_owned(),
-        ..what(&node, &again, PATIENCE)
+        ..what(&node, &again, scaled(PATIENCE))
     };
     let second = attach_answered(&node, next).await?;
     ensure!(
@@ -252,7 +255,7 @@ pub async fn an_attachment_that_nobody_answers_says_so_and_takes_back_what_it_ma
         &node,
         Attach {
             interface: "eth1".to_owned(),
-            ..what(&node, &pod, PATIENCE)
+            ..what(&node, &pod, scaled(PATIENCE))
         },
     )
     .await;
@@ -264,17 +267,17 @@ pub async fn a_pod_can_be_detached_without_its_namespace_and_without_open_vswitc
 -> anyhow::Result<()> {
     let node = node().await?;
     let pod = Netns::create("/run/netns/pod")?;
-    attach_answered(&node, what(&node, &pod, PATIENCE)).await?;
+    attach_answered(&node, what(&node, &pod, scaled(PATIENCE))).await?;
     let path = pod.path().to_owned();
     drop(pod);
     Netns::remove(&path)?;
-    detach_on(&node, PATIENCE)
+    detach_on(&node, scaled(PATIENCE))
         .await
         .context("without the namespace")?;
     ensure!(ports(&node).await?.is_empty(), "a port is left");
 
     let pod = Netns::create("/run/netns/pod")?;
-    let attached = attach_answered(&node, what(&node, &pod, PATIENCE)).await?;
+    let attached = attach_answered(&node, what(&node, &pod, scaled(PATIENCE))).await?;
     node.stop_vswitchd().await?;
     node.stop_ovsdb_server().await?;
     detach_on(&node, Duration::from_millis(500))

@@ -16,6 +16,7 @@ use nix::{
 use weft_e2e::{
     audit,
     fabric::{Fabric, FabricConfig, Step},
+    patience::scaled,
     sandbox,
 };
 
@@ -89,7 +90,7 @@ fn processes() -> anyhow::Result<BTreeSet<String>> {
 }
 
 async fn only_these_are_left(before: &BTreeSet<String>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + scaled(PATIENCE);
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     while processes()? != *before {
         if Instant::now() > deadline {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::{Context, bail, ensure};
 use weft_cni::link::Mac;
 use weft_e2e::{
+    patience::scaled,
     pod::Pod,
     probe::Family,
     tap::{Direction, Tap},
@@ -376,7 +377,7 @@ pub async fn duplicate_detection_hears_nothing_about_ones_own_address_and_the_ow
             let (tap, target) = (a.tap()?, v4(owner)?);
             tap.send(&probe(target)).await?;
             let reply = tap
-                .receive(PATIENCE, |frame| {
+                .receive(scaled(PATIENCE), |frame| {
                     parse_arp(frame)
                         .is_some_and(|(operation, _, spa, _)| operation == 2 && spa == target)
                 })
@@ -393,7 +394,7 @@ pub async fn duplicate_detection_hears_nothing_about_ones_own_address_and_the_ow
             tap.send(&solicitation(Ipv6Addr::UNSPECIFIED, own, target))
                 .await?;
             let reply = tap
-                .receive(PATIENCE, |frame| {
+                .receive(scaled(PATIENCE), |frame| {
                     parse_advertisement(frame).is_some_and(|(_, about, _)| about == target)
                 })
                 .await;
@@ -428,7 +429,7 @@ pub async fn arp_and_nd_are_answered_without_a_packet_on_the_tunnel() -> anyhow:
             ))
             .await?;
             let reply = tap
-                .receive(PATIENCE, |frame| {
+                .receive(scaled(PATIENCE), |frame| {
                     parse_arp(frame).is_some_and(|(operation, _, spa, tpa)| {
                         operation == 2 && spa == target && tpa == a4
                     })
@@ -442,7 +443,7 @@ pub async fn arp_and_nd_are_answered_without_a_packet_on_the_tunnel() -> anyhow:
             let target = v6(owner)?;
             tap.send(&solicitation(a6, own, target)).await?;
             let reply = tap
-                .receive(PATIENCE, |frame| {
+                .receive(scaled(PATIENCE), |frame| {
                     parse_advertisement(frame).is_some_and(|(_, about, _)| about == target)
                 })
                 .await;

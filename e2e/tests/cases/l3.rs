@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::{Context, ensure};
-use weft_e2e::{fabric::FabricConfig, pod::Pod, probe::Family, tap::Direction};
+use weft_e2e::{fabric::FabricConfig, patience::scaled, pod::Pod, probe::Family, tap::Direction};
 
 use super::{
     lab::{self, PATIENCE, Watch, address, gateway, gateway_mac, manifests, token},
@@ -96,7 +96,7 @@ pub async fn the_router_answers_ping_arp_and_nd_on_every_switch() -> anyhow::Res
             };
             tap.send(&solicitation(own, mac, target)).await?;
             let reply = tap
-                .receive(PATIENCE, |frame| {
+                .receive(scaled(PATIENCE), |frame| {
                     parse_advertisement(frame).is_some_and(|(_, about, _)| about == target)
                 })
                 .await;
@@ -125,7 +125,7 @@ pub async fn the_router_answers_ping_arp_and_nd_on_every_switch() -> anyhow::Res
                     &echo_request(from, to, 64, &token),
                 ))
                 .await?;
-                tap.receive(PATIENCE, |frame| is_echo_reply(frame, &token))
+                tap.receive(scaled(PATIENCE), |frame| is_echo_reply(frame, &token))
                     .await
                     .with_context(|| {
                         format!("{}: the router does not answer a ping to {to}", pod.name())
@@ -144,7 +144,7 @@ pub async fn the_router_answers_ping_arp_and_nd_on_every_switch() -> anyhow::Res
                 &echo_request(address(a, family)?, to, 64, &token),
             ))
             .await?;
-            tap.receive(PATIENCE, |frame| is_echo_reply(frame, &token))
+            tap.receive(scaled(PATIENCE), |frame| is_echo_reply(frame, &token))
                 .await
                 .with_context(|| format!("no answer from the far gateway {to}"))?;
         }

@@ -11,6 +11,7 @@ use weft_e2e::{
     audit::{self, Auditor},
     fabric::{Fabric, FabricConfig},
     kubelet::Kubelet,
+    patience::scaled,
     pod::Pod,
     probe::{Family, Probe, reach},
     responder::{ContainerPort, Transport},
@@ -126,9 +127,9 @@ impl Lab {
     /// Waits until exactly these pods run and every node knows them, and returns them in this order. (A pod runs once its
     /// own node has its flows; the others follow.)
     pub async fn pods<const N: usize>(&self, names: [&str; N]) -> anyhow::Result<[Arc<Pod>; N]> {
-        let running = self.kubelet.wait_for(PATIENCE, &names).await?;
+        let running = self.kubelet.wait_for(scaled(PATIENCE), &names).await?;
         self.auditor
-            .flows_are_as_computed(&self.fabric, &self.nb, PATIENCE)
+            .flows_are_as_computed(&self.fabric, &self.nb, scaled(PATIENCE))
             .await?;
         let found = names.map(|name| running.iter().find(|pod| pod.name() == name).cloned());
         let pods: Vec<_> = found.into_iter().flatten().collect();
@@ -181,7 +182,7 @@ impl Lab {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, found)
+        tokio::time::timeout(scaled(PATIENCE), found)
             .await
             .with_context(|| format!("weft never said {parts:?}"))
     }
@@ -189,7 +190,7 @@ impl Lab {
     /// Waits until what is installed is what a recompute says, on every node, and nothing unexpected was logged.
     pub async fn audit(&self) -> anyhow::Result<()> {
         self.auditor
-            .flows_are_as_computed(&self.fabric, &self.nb, PATIENCE)
+            .flows_are_as_computed(&self.fabric, &self.nb, scaled(PATIENCE))
             .await?;
         audit::logs_are_clean_but(&self.fabric, &self.weft_log(), &self.expected)
     }
@@ -197,7 +198,7 @@ impl Lab {
     async fn finish(mut self) -> anyhow::Result<()> {
         self.kubelet.stop().await;
         self.auditor
-            .flows_are_as_computed(&self.fabric, &self.nb, PATIENCE)
+            .flows_are_as_computed(&self.fabric, &self.nb, scaled(PATIENCE))
             .await?;
         audit::logs_are_clean_but(&self.fabric, &self.programs.log(), &self.expected)?;
         self.programs.kill_all()?;
@@ -423,7 +424,7 @@ pub async fn gateway_mac(pod: &Pod) -> anyhow::Result<weft_cni::link::Mac> {
     let request = arp(1, mac, own, weft_cni::link::Mac([0; 6]), target);
     tap.send(&ethernet(mac, BROADCAST, ARP, &request)).await?;
     let reply = tap
-        .receive(PATIENCE, |frame| {
+        .receive(scaled(PATIENCE), |frame| {
             parse_arp(frame).is_some_and(|(operation, _, spa, _)| operation == 2 && spa == target)
         })
         .await;

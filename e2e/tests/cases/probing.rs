@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use weft_e2e::{
     fabric::{Fabric, FabricConfig},
     node::{BR_INT, Node},
+    patience::scaled,
     pod::{Pod, PodSpec},
     probe::{Family, Probe, probe_all, reach},
     responder::{ContainerPort, Transport},
@@ -104,7 +105,7 @@ async fn start(node: &Arc<Node>, name: &str, number: u8) -> anyhow::Result<Arc<P
         ])
         .await
     };
-    let pod = Pod::start(node, spec, Duration::from_secs(10));
+    let pod = Pod::start(node, spec, scaled(Duration::from_secs(10)));
     let (pod, _) = futures::future::try_join(pod, answer)
         .await
         .with_context(|| name.to_owned())?;

@@ -18,6 +18,7 @@ use weft_ovsdb::{ConnectOptions, Connection, Remote};
 use weft_schema::nb;
 
 use super::lab::{DIRECTORY, weft};
+use weft_e2e::patience::scaled;
 
 /// What weft runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +196,7 @@ impl Programs {
                 ticks.tick().await;
             }
         };
-        let waited = tokio::time::timeout(super::lab::PATIENCE, listening).await;
+        let waited = tokio::time::timeout(scaled(super::lab::PATIENCE), listening).await;
         waited.with_context(|| format!("no database came:\n{}", self.log()))
     }
 }

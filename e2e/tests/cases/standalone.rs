@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use anyhow::{Context, ensure};
 use weft_e2e::{
     node::Node,
+    patience::scaled,
     probe::{Family, Probe, probe_all},
     switch,
 };
@@ -124,7 +125,7 @@ pub async fn await_flows(
 ) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     let mut seen = BTreeSet::new();
-    let waited = tokio::time::timeout(PATIENCE, async {
+    let waited = tokio::time::timeout(scaled(PATIENCE), async {
         loop {
             ticks.tick().await;
             seen = switch::flows(node).await?;
