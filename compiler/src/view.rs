@@ -33,7 +33,10 @@ impl Compiler {
     /// A look at the logical flows and the topology, as of the last compilation.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        let units = self.engine().units().filter_map(|(_, value)| value.unit());
+        // Of flows that contradict each other the one whose unit sorts first comes first, as it holds on the nodes.
+        let mut units: Vec<_> = self.engine().units().collect();
+        units.sort_by_key(|(unit, _)| *unit);
+        let units = units.into_iter().filter_map(|(_, value)| value.unit());
         let mut flows: Vec<&LogicalFlow> = units.flat_map(|unit| &unit.logical).collect();
         flows.sort_by(|one, two| sort_key(one).cmp(&sort_key(two)));
         // Some flows of a switch are asked for by several of its ports.

@@ -52,7 +52,7 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
     let switch = pick(network.switches.keys().copied(), a);
     let router = pick(network.routers.keys().copied(), b);
     let port = pick(network.ports.keys().copied(), c);
-    match (what % 20, switch, router, port) {
+    match (what % 32, switch, router, port) {
         (0, ..) => network.node(usize::from(a % 3) + 1),
         (1, ..) if c % 3 == 0 => drop(network.nodes.remove(&node_name(usize::from(a % 3) + 1))),
         (2, ..) => drop(network.switch(&format!("s{}", a % 4))),
@@ -145,11 +145,7 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
                 0 => "discard".to_owned(),
                 _ => format!("10.{}.0.{}", b % 3, c % 7 + 2),
             };
-            network.route(
-                router,
-                &format!("10.{}.{}.0/{}", a % 3, b % 2, 16 + c % 9),
-                &next_hop,
-            );
+            network.route(router, &prefix(a, b, c), &next_hop);
         }
         (19, ..) => {
             if let Some(route) = pick(network.routes.keys().copied(), a) {
@@ -161,8 +157,147 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
                     .for_each(|row| without(&mut row.static_routes));
             }
         }
+        (20, Some(switch), ..) => {
+            network.switches.get_mut(&switch).expect("picked").name = format!("s{}", b % 5);
+        }
+        (21, ..) => {
+            if let Some(route) = pick(network.routes.keys().copied(), a) {
+                let row = network.routes.get_mut(&route).expect("picked");
+                match b % 2 {
+                    0 => row.ip_prefix = prefix(a, c, b),
+                    _ => row.nexthop = format!("10.{}.0.{}", b % 3, c % 7 + 2),
+                }
+            }
+        }
+        (22, ..) => {
+            if let Some(node) = pick(network.nodes.keys().cloned(), a) {
+                let encap_ip = format!("172.30.{}.{}", b % 2, a % 3 + 1);
+                network.nodes.get_mut(&node).expect("picked").encap_ip =
+                    encap_ip.parse().expect("an address");
+            }
+        }
+        (23, ..) => join_routers(network, a, b),
+        (24, Some(switch), _, Some(port)) => {
+            let ports = &mut network.switches.get_mut(&switch).expect("picked").ports;
+            match ports.iter().position(|listed| *listed == port) {
+                Some(at) => drop(ports.remove(at)),
+                None => ports.push(port),
+            }
+        }
+        (25, _, _, Some(port)) => {
+            network.ports.get_mut(&port).expect("picked").name = format!("p{}", b % 14);
+        }
+        (26, _, Some(router), _) => {
+            if let Some(port) = pick(network.router_ports.keys().copied(), a) {
+                let ports = &mut network.routers.get_mut(&router).expect("picked").ports;
+                match ports.iter().position(|listed| *listed == port) {
+                    Some(at) => drop(ports.remove(at)),
+                    None => ports.push(port),
+                }
+            }
+        }
+        (27, _, _, Some(port)) => {
+            let to = pick(network.router_ports.values().map(|row| row.name.clone()), a);
+            let row = network.ports.get_mut(&port).expect("picked");
+            if let (false, Some(to)) = (row.kind.is_empty(), to) {
+                row.options.insert("router-port".to_owned(), to);
+            }
+        }
+        (28, _, _, Some(port)) => {
+            let row = network.ports.get_mut(&port).expect("picked");
+            if row.kind.is_empty() && !row.addresses.remove("unknown") {
+                row.addresses.insert("unknown".to_owned());
+            }
+        }
+        (29, _, Some(router), _) => {
+            // To a port there is, or may be.
+            let hop = format!("10.{}.0.{}", a % 3, c % 7 + 2);
+            network.route(router, &prefix(a, b, 0), &hop);
+        }
+        (30, _, _, Some(port)) => {
+            let row = network.ports.get_mut(&port).expect("picked");
+            if row.kind.is_empty() {
+                row.port_security.clear();
+            }
+        }
+        (31, Some(switch), ..) => {
+            let name = format!("p{}", b % 14);
+            if !network.ports.values().any(|row| row.name == name) {
+                network.loose_port(
+                    switch,
+                    &name,
+                    &addresses(c),
+                    usize::from(c % 3) + 1,
+                    u16::from(b % 14) + 1,
+                );
+            }
+        }
         _ => {}
     }
+}
+
+/// A destination among few.
+fn prefix(a: u8, b: u8, c: u8) -> String {
+    format!("10.{}.{}.0/{}", a % 3, b % 2, 16 + c % 9)
+}
+
+/// Makes two ports of routers the ends of one link, or ends the link that the first has.
+fn join_routers(network: &mut Network, a: u8, b: u8) {
+    let names: Vec<String> = network
+        .router_ports
+        .values()
+        .map(|row| row.name.clone())
+        .collect();
+    let (Some(one), Some(other)) = (pick(names.iter(), a), pick(names.iter(), b)) else {
+        return;
+    };
+    for (from, to) in [(one, other), (other, one)] {
+        let mut rows = network.router_ports.values_mut();
+        if let Some(row) = rows.find(|row| row.name == *from) {
+            row.peer = (one != other && row.peer.is_none()).then(|| to.clone());
+        }
+    }
+}
+
+/// Something to begin with: two tenants with the same addresses, one of them with two switches, and a switch alone. So that changes meet
+/// what they can change.
+fn populated() -> Network {
+    let mut network = Network::default();
+    (1..=3).for_each(|node| network.node(node));
+    let routers = [network.router("r0"), network.router("r1")];
+    let networks: [&[&str]; 3] = [
+        &["10.0.0.1/29", "10.0.0.9/29", "fd00:0::1/64"],
+        &["10.1.0.1/24", "fd00:1::1/64"],
+        &["10.0.0.1/24", "fd00:0::1/64"],
+    ];
+    for (number, router) in [(0u8, Some(0)), (1, Some(0)), (2, Some(1)), (3, None)] {
+        let switch = network.switch(&format!("s{number}"));
+        if let Some(router) = router {
+            let mac = format!("0a:58:00:00:01:{number:02x}");
+            let port = network.join(routers[router], switch, &mac, ["10.9.9.9/32"]);
+            let row = network.router_ports.get_mut(&port).expect("just made");
+            row.networks = networks[usize::from(number)]
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect();
+        }
+        let net = if number == 2 { 0 } else { number };
+        for host in 2..5u8 {
+            let (name, index) = (format!("p{}", number * 3 + host - 2), number * 3 + host);
+            let addresses =
+                format!("0a:58:0a:0{net}:00:0{host} 10.{net}.0.{host} fd00:{net}::{host}");
+            network.port(
+                switch,
+                &name,
+                &addresses,
+                usize::from(host) - 1,
+                u16::from(index),
+            );
+        }
+    }
+    network.route(routers[0], "10.2.0.0/24", "10.0.0.2");
+    network.route(routers[1], "0.0.0.0/0", "10.0.0.4");
+    network
 }
 
 /// Compares all that can be seen of two compilers.
@@ -222,10 +357,15 @@ fn check_equal(
     Ok(())
 }
 
-fn check(steps: &[(Step, bool, u8)], options: Options) -> Result<(), TestCaseError> {
+fn check(
+    is_populated: bool,
+    steps: &[(Step, bool, u8)],
+    options: Options,
+) -> Result<(), TestCaseError> {
     let mut network = Network::default();
-    for node in 1..=3 {
-        network.node(node);
+    (1..=3).for_each(|node| network.node(node));
+    if is_populated {
+        network = populated();
     }
     let mut told = Network::default();
     let mut compiler = Compiler::new(options);
@@ -276,7 +416,7 @@ fn step() -> impl Strategy<Value = (Step, bool, u8)> {
 fn fewer_cases() -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig {
-        cases: usual.cases / 3,
+        cases: usual.cases / 4,
         ..usual
     }
 }
@@ -285,13 +425,13 @@ proptest! {
     #![proptest_config(fewer_cases())]
 
     #[test]
-    fn incremental_is_from_scratch(steps in prop::collection::vec(step(), 1..90)) {
-        check(&steps, Options::default())?;
+    fn incremental_is_from_scratch(is_populated in prop::bool::weighted(0.7), steps in prop::collection::vec(step(), 1..90)) {
+        check(is_populated, &steps, Options::default())?;
     }
 
     #[test]
-    fn incremental_is_from_scratch_without_the_plain_path(steps in prop::collection::vec(step(), 1..60)) {
-        check(&steps, Options { plain_path: false })?;
+    fn incremental_is_from_scratch_without_the_plain_path(is_populated in prop::bool::weighted(0.7), steps in prop::collection::vec(step(), 1..60)) {
+        check(is_populated, &steps, Options { plain_path: false })?;
     }
 }
 
