@@ -1,6 +1,6 @@
 //! The first packet, and life with the controller going and coming.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use weft_e2e::{
     expectation::{PodFacts, is_expected},
     probe::{Family, Probe, probe_all},
@@ -10,7 +10,7 @@ use weft_e2e::{
 
 use super::{
     lab::{self, Lab, manifests},
-    programs::Role,
+    programs::{NB, Role},
 };
 
 const PROBES: [Probe; 4] = [Probe::Icmp, Probe::Tcp(80), Probe::Udp(53), Probe::Tcp(81)];
@@ -19,6 +19,16 @@ pub async fn two_pods_on_two_nodes_reach_each_other_because_yaml_said_so() -> an
     let yaml = manifests(&[("shop", &[])], &[("shop/a", "n1"), ("shop/b", "n2")]);
     lab::run(2, &yaml, async |lab| {
         let [a, b] = lab.pods(["shop/a", "shop/b"]).await?;
+        // northd makes no NB_Global row: ovn-nbctl does, and its generation is followed.
+        for _ in 0..2 {
+            let database = format!("--db=unix:{}", NB);
+            let sync = tokio::process::Command::new("ovn-nbctl")
+                .args([&database, "--timeout=20", "--wait=hv", "sync"])
+                .output()
+                .await
+                .context("run ovn-nbctl")?;
+            ensure!(sync.status.success(), "ovn-nbctl --wait=hv sync: {sync:?}");
+        }
         let before = switch::tunnel_counters(a.node()).await?;
         let outcomes = probe_all(&[a.clone(), b.clone()], &PROBES).await;
         ensure!(

@@ -235,7 +235,7 @@ async fn open_underlay(fabric: &Fabric) -> anyhow::Result<Netns> {
 /// Name of the controller's host on the underlay.
 pub const CONTROLLER_HOST: &str = "controller";
 const RUN: &str = "/run/weft";
-const NB: &str = "/run/weft/nb.sock";
+pub const NB: &str = "/run/weft/nb.sock";
 const NB_FILE: &str = "/run/weft/nb.db";
 const NODES: &str = "/run/weft/nodes.yaml";
 const LOG: &str = "/run/weft/weft.log";
