@@ -1,20 +1,17 @@
 //! Dials a switch and agrees on OpenFlow 1.5; from there on messages go both ways, without a session's logic.
 //!
-//! [`Connection::over`] takes any stream, so that one secured by TLS is dialled elsewhere and handed in.
+//! How a remote is reached, and over what, is `weft-stream`'s; [`Connection::over`] takes any stream.
 //!
 //! Must not: answer echo requests, keep transaction IDs or reconnect: the session does.
 
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio_util::codec::{FramedRead, FramedWrite};
+pub use weft_stream::{DialError, OPENFLOW_PORT, Remote, Stream, TlsClient};
 
 use crate::error::EncodeError;
 use crate::error_message::ErrorMessage;
@@ -23,48 +20,20 @@ use crate::header::Header;
 use crate::hello::Hello;
 use crate::message::Message;
 
-/// The port that IANA gave to OpenFlow.
-pub const DEFAULT_PORT: u16 = 6653;
 /// Bytes gathered before they are written.
 const WRITE_BUFFER: usize = 64 * 1024;
-
-/// Any byte stream: a socket, or one within TLS.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// Where a switch listens. In text `unix:PATH` or `tcp:HOST[:PORT]` (an IPv6 address in brackets).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Remote {
-    /// A socket file, such as Open vSwitch's `br-int.mgmt`.
-    Unix(PathBuf),
-    /// A host and port.
-    Tcp {
-        /// Name or address, without brackets.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-}
-
-/// Text that names no remote.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "remote {0:?} is not of the form unix:PATH or tcp:HOST[:PORT] (an IPv6 address in brackets)"
-)]
-pub struct RemoteError(pub String);
 
 /// Why there is no connection, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    /// Nobody listens there.
+    /// Nobody listens there, or it does not speak TLS with us.
     #[error("cannot connect to {remote}: {source}")]
     Dial {
         /// Who was dialled.
         remote: String,
-        /// What the system says.
+        /// What is in the way.
         #[source]
-        source: io::Error,
+        source: DialError,
     },
     /// Silence for too long.
     #[error("{remote} did not answer within {after:?} while {doing}")]
@@ -148,23 +117,20 @@ pub struct Receiver {
 }
 
 impl Connection {
-    /// Dials and exchanges hellos, all within `timeout`.
+    /// Dials and exchanges hellos, each within `timeout`. `tls` is what an `ssl:` remote needs.
     ///
     /// # Errors
-    /// If nobody listens, nobody answers in time, or the switch does not speak OpenFlow 1.5.
+    /// If nobody listens, nobody answers in time, no TLS is agreed on, or the switch does not speak OpenFlow 1.5.
     pub async fn connect(
         remote: &Remote,
+        tls: Option<&TlsClient>,
         timeout: Duration,
     ) -> Result<Connection, ConnectionError> {
-        let doing = "being dialled";
-        let late = ConnectionError::Timeout {
+        let stream = weft_stream::dial(remote, tls, timeout).await;
+        let stream = stream.map_err(|source| ConnectionError::Dial {
             remote: remote.to_string(),
-            doing,
-            after: timeout,
-        };
-        let stream = tokio::time::timeout(timeout, dial(remote))
-            .await
-            .map_err(|_| late)??;
+            source,
+        })?;
         Connection::over(stream, &remote.to_string(), timeout).await
     }
 
@@ -313,68 +279,6 @@ impl fmt::Debug for Receiver {
         f.debug_struct("Receiver")
             .field("remote", &self.remote)
             .finish_non_exhaustive()
-    }
-}
-
-impl FromStr for Remote {
-    type Err = RemoteError;
-
-    fn from_str(text: &str) -> Result<Remote, RemoteError> {
-        let bad = || RemoteError(text.to_owned());
-        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
-            return Ok(Remote::Unix(PathBuf::from(path)));
-        }
-        let rest = text.strip_prefix("tcp:").ok_or_else(bad)?;
-        let (host, port) = match rest.strip_prefix('[') {
-            Some(rest) => {
-                let (host, port) = rest.split_once(']').ok_or_else(bad)?;
-                let port = match port {
-                    "" => None,
-                    port => Some(port.strip_prefix(':').ok_or_else(bad)?),
-                };
-                (host, port)
-            }
-            None => match rest.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (rest, None),
-            },
-        };
-        let port = port.map_or(Ok(DEFAULT_PORT), |port| port.parse().map_err(|_| bad()))?;
-        match host.is_empty() || port == 0 {
-            true => Err(bad()),
-            false => Ok(Remote::Tcp {
-                host: host.to_owned(),
-                port,
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Remote::Unix(path) => write!(f, "unix:{}", path.display()),
-            Remote::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
-            Remote::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
-        }
-    }
-}
-
-async fn dial(remote: &Remote) -> Result<Box<dyn Stream>, ConnectionError> {
-    let error = |source| ConnectionError::Dial {
-        remote: remote.to_string(),
-        source,
-    };
-    match remote {
-        Remote::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(error)?)),
-        Remote::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port))
-                .await
-                .map_err(error)?;
-            // Messages are gathered before they are written; waiting for more would only add to the latency.
-            stream.set_nodelay(true).map_err(error)?;
-            Ok(Box::new(stream))
-        }
     }
 }
 

@@ -12,13 +12,15 @@
 mod replica;
 mod session;
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, debug, info, info_span, warn};
+use weft_stream::{Remote, Stream};
 
 use crate::client::session::{Command, Session};
 use crate::connection::{ConnectOptions, MonitorTable};
@@ -27,10 +29,8 @@ use crate::framing::{Framer, Limits};
 use crate::jsonrpc::Message;
 use crate::mailbox::Mailbox;
 use crate::operation::{Operation, OperationResult};
-use crate::remote::Remote;
 use crate::schema::DatabaseSchema;
 use crate::server::lock::LockMode;
-use crate::stream::{self, Stream};
 
 /// A handle to a connection.
 #[derive(Clone, Debug)]
@@ -211,15 +211,14 @@ impl Task {
 
     async fn connect_and_run(&mut self) -> End {
         let mut stream = {
-            let connecting =
-                tokio::time::timeout(self.options.connect_timeout, stream::connect(&self.remote));
+            let (tls, limit) = (self.options.tls.as_ref(), self.options.connect_timeout);
+            let connecting = weft_stream::dial(&self.remote, tls, limit);
             tokio::pin!(connecting);
             loop {
                 tokio::select! {
                     connected = &mut connecting => match connected {
-                        Ok(Ok(stream)) => break stream,
-                        Ok(Err(error)) => return End::Lost(error.to_string()),
-                        Err(_) => return End::Lost("no connection in time".to_owned()),
+                        Ok(stream) => break stream,
+                        Err(error) => return End::Lost(error.to_string()),
                     },
                     command = self.commands.recv(), if self.session.has_room() => match command {
                         Some(command) => self.session.command(command),
@@ -241,6 +240,8 @@ impl Task {
         let mut input = vec![0; READ_BYTES];
         let mut output: Vec<u8> = Vec::new();
         let mut sent = 0_usize;
+        // TLS may keep the end of what was written until it is told that there is no more.
+        let mut is_flushed = true;
         loop {
             if sent >= output.len() {
                 output = self.session.take_output();
@@ -264,8 +265,9 @@ impl Task {
                         self.trouble.send_replace(String::new());
                     }
                 }
-                written = writer.write(rest), if !rest.is_empty() => {
+                written = write_or_flush(&mut writer, rest), if !rest.is_empty() || !is_flushed => {
                     let written = written.map_err(|error| error.to_string())?;
+                    is_flushed = rest.is_empty();
                     sent = sent.saturating_add(written);
                 }
                 command = self.commands.recv(), if self.session.has_room() => match command {
@@ -275,6 +277,15 @@ impl Task {
                 () = tokio::time::sleep_until(deadline.into()) => self.session.tick(Instant::now())?,
             }
         }
+    }
+}
+
+/// Writes some of the bytes; where there are none, sees to it that those before are on their way. Cancel-safe.
+async fn write_or_flush(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        writer.flush().await.map(|()| 0)
+    } else {
+        writer.write(bytes).await
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use weft_stream::{Remote, TlsClient};
 
 use crate::client;
 use crate::connection::local::Local;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::operation::{Condition, Operation, OperationResult};
-use crate::remote::Remote;
 use crate::row::RowChange;
 use crate::schema::DatabaseSchema;
 use crate::server::Server;
@@ -36,10 +36,12 @@ pub struct ConnectOptions {
     /// After this long without a byte from the server it is asked for an echo; after as long again without one the
     /// connection is given up.
     pub inactivity_probe: Duration,
-    /// Time for the other side to accept a connection.
+    /// Time for the other side to accept a connection, its TLS handshake included.
     pub connect_timeout: Duration,
     /// First and longest wait between two attempts.
     pub backoff: (Duration, Duration),
+    /// What an `ssl:` remote needs.
+    pub tls: Option<TlsClient>,
     /// Time for a request to be answered, waiting for a connection included. (A `wait` operation adds its own.)
     pub request_timeout: Duration,
 }
@@ -205,6 +207,7 @@ impl Default for ConnectOptions {
         ConnectOptions {
             inactivity_probe: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
+            tls: None,
             backoff: (Duration::from_millis(100), Duration::from_secs(8)),
             request_timeout: Duration::from_secs(30),
         }

@@ -2,8 +2,8 @@
 //!
 //! Must not: carry what a caller cannot act on.
 
-use crate::remote::RemoteError;
 use crate::schema::SchemaError;
+use weft_stream::RemoteError;
 
 /// Why a request did not give what was asked for.
 #[derive(Debug, thiserror::Error)]

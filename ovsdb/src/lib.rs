@@ -1,11 +1,11 @@
 //! OVSDB (RFC 7047 and Open vSwitch's extensions): values, schema, transaction engine, client, server.
 //!
 //! ```text
-//!            Connection ── wire ──▶ client ── JSON over unix:, tcp: ──▶ any ovsdb-server
+//!            Connection ── wire ──▶ client ── JSON over weft-stream ──▶ any ovsdb-server
 //! callers ─▶ (transact,
 //!             monitor)  ── local ─▶ Server ──▶ Database (pure engine)
 //!                                     ▲  └─deltas─▶ storage ─▶ a file that ovsdb-tool reads
-//!            ovn-nbctl, ovsdb-client ─┘ punix:, ptcp:
+//!            ovn-nbctl, ovsdb-client ─┘ punix:, ptcp:, pssl:
 //! ```
 //!
 //! [`Connection`] is the one interface: over the wire, or in process, where no JSON is involved and rows are shared
@@ -35,12 +35,10 @@ mod mailbox;
 mod notation;
 mod operation;
 mod record;
-mod remote;
 mod row;
 mod schema;
 mod server;
 mod storage;
-mod stream;
 mod value;
 mod watch;
 
@@ -49,12 +47,12 @@ pub use database::{Committed, CommittedRow, Database};
 pub use error::{Error, TransactionError};
 pub use notation::NotationError;
 pub use operation::{Condition, Function, Mutation, Mutator, Operation, OperationResult, Until};
-pub use remote::{DEFAULT_PORT, Passive, Remote, RemoteError};
 pub use row::{Row, RowChange};
 pub use schema::{
     BaseType, ColumnSchema, ColumnType, DatabaseSchema, Misfit, RefType, SchemaError, TableSchema,
 };
-pub use server::{Access, Listening, Server};
+pub use server::{Access, ListenOptions, Listening, Server};
 pub use storage::{Compaction, StorageError, Stored};
 pub use uuid::Uuid;
 pub use value::{Atom, AtomType, Datum, Map, Real, Set};
+pub use weft_stream::{Passive, Remote, RemoteError, Tls, TlsClient};

@@ -26,17 +26,16 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
+use weft_stream::{DialError, Listener, Passive, Stream, Tls};
 
 use crate::database::Database;
 use crate::error::Error;
 use crate::framing::{Framer, Limits};
 use crate::jsonrpc::{self, Message};
-use crate::remote::Passive;
 use crate::server::core::{Core, SessionId};
 use crate::server::saving::Writer;
 use crate::server::session::Session;
 use crate::storage::Stored;
-use crate::stream::{Listener, Stream};
 
 /// Databases and those who use them. Clones are the same server.
 #[derive(Clone, Debug)]
@@ -56,6 +55,15 @@ pub enum Access {
     ReadWrite,
     /// Select, monitor, wait; what would change rows is answered with `not allowed`.
     ReadOnly,
+}
+
+/// How a listener treats its clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// What they may do.
+    pub access: Access,
+    /// What `pssl:` needs.
+    pub tls: Option<Tls>,
 }
 
 /// An open listener.
@@ -109,24 +117,26 @@ impl Server {
         passive: Passive,
         cancel: CancellationToken,
     ) -> Result<Listening, Error> {
-        self.listen_with(passive, Access::ReadWrite, cancel).await
+        self.listen_with(passive, ListenOptions::default(), cancel)
+            .await
     }
 
-    /// Listens for clients with this access, until cancelled.
+    /// As [`Server::listen`], on other terms.
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When the address cannot be bound, or it is `pssl:` and no TLS is given.
     pub async fn listen_with(
         &self,
         passive: Passive,
-        access: Access,
+        options: ListenOptions,
         cancel: CancellationToken,
     ) -> Result<Listening, Error> {
+        let ListenOptions { access, tls } = options;
         let refuse = |source| Error::Listen {
             passive: passive.to_string(),
             source,
         };
-        let listener = Listener::bind(&passive).await.map_err(refuse)?;
+        let listener = Listener::bind(&passive, tls).await.map_err(refuse)?;
         let address = listener.address(&passive);
         info!(listener = %address, "listening");
         let task = tokio::spawn(accept(self.clone(), listener, access, cancel));
@@ -159,13 +169,14 @@ impl Listening {
 
 async fn accept(server: Server, listener: Listener, access: Access, cancel: CancellationToken) {
     let mut clients = JoinSet::new();
+    let refusals = Arc::new(Refusals::default());
     loop {
         let accepted = tokio::select! {
             () = cancel.cancelled() => break,
             accepted = listener.accept() => accepted,
             Some(_) = clients.join_next() => continue,
         };
-        let (stream, peer) = match accepted {
+        let (incoming, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: others must go before it gets better.
@@ -179,12 +190,23 @@ async fn accept(server: Server, listener: Listener, access: Access, cancel: Canc
             continue;
         };
         let probe = listener.is_remote().then_some(PROBE_INTERVAL);
-        let client = Client::new(server.clone(), stream, access, probe);
+        let (server, refusals) = (server.clone(), Arc::clone(&refusals));
         let cancel = cancel.child_token();
         let span = info_span!("client", %peer);
         clients.spawn(
             async move {
-                client.serve(cancel).await;
+                let finished = tokio::select! {
+                    () = cancel.cancelled() => return,
+                    finished = incoming.finish() => finished,
+                };
+                match finished {
+                    Ok(stream) => {
+                        Client::new(server, stream, access, probe)
+                            .serve(cancel)
+                            .await
+                    }
+                    Err(error) => refusals.tell(&error, Instant::now()),
+                }
                 drop(place);
             }
             .instrument(span),
@@ -192,6 +214,22 @@ async fn accept(server: Server, listener: Listener, access: Access, cancel: Canc
     }
     drop(listener);
     while clients.join_next().await.is_some() {}
+}
+
+/// Says that clients were refused, and not as often as they can try.
+#[derive(Default)]
+struct Refusals(Mutex<Option<Instant>>);
+
+impl Refusals {
+    fn tell(&self, error: &DialError, now: Instant) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| now.saturating_duration_since(last) >= REFUSAL_INTERVAL) {
+            *last = Some(now);
+            warn!("the client {error}");
+        } else {
+            debug!("the client {error}");
+        }
+    }
 }
 
 /// A client over the wire.
@@ -320,7 +358,11 @@ impl Client {
                 }
             }
         }
-        Ok(())
+        // TLS may keep the end of what was written until it is told that there is no more.
+        match tokio::time::timeout(STALL_TIMEOUT, self.stream.flush()).await {
+            Ok(flushed) => flushed.map_err(|error| error.to_string()),
+            Err(_) => Err("reads nothing".to_owned()),
+        }
     }
 }
 
@@ -331,6 +373,8 @@ impl Drop for Client {
 }
 
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+/// A peer can cause a refusal as often as it likes.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(10);
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BYTES: usize = 16 << 10;
 const FLUSH_BYTES: usize = 64 << 10;

@@ -8,8 +8,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 use weft_ovsdb::{
-    Access, ConnectOptions, Connection, Database, DatabaseSchema, Event, Monitor, Passive, Remote,
-    Server,
+    Access, ConnectOptions, Connection, Database, DatabaseSchema, Event, ListenOptions, Monitor,
+    Passive, Remote, Server,
 };
 
 /// How long anything may take.
@@ -65,7 +65,14 @@ impl Served {
         let passive = Passive::Unix(served.directory.path().join("ro.sock"));
         served
             .server
-            .listen_with(passive, Access::ReadOnly, served.cancel.clone())
+            .listen_with(
+                passive,
+                ListenOptions {
+                    access: Access::ReadOnly,
+                    tls: None,
+                },
+                served.cancel.clone(),
+            )
             .await
             .expect("listens");
         served

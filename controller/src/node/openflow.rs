@@ -96,7 +96,7 @@ impl Task {
                 self.deliver(delivery, &mut queue).await;
             }
             let remote = self.remote();
-            match Connection::connect(&remote, DIAL_TIMEOUT).await {
+            match Connection::connect(&remote, None, DIAL_TIMEOUT).await {
                 Ok(connection) => {
                     self.unreachable = None;
                     self.refusals_said = 0;

@@ -27,7 +27,7 @@ pub struct Control {
 
 impl Control {
     pub async fn connect(switch: &Switch) -> Control {
-        let connection = Connection::connect(&switch.remote(), TIMEOUT)
+        let connection = Connection::connect(&switch.remote(), None, TIMEOUT)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         let (sender, mut receiver) = connection.split();
