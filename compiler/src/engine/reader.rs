@@ -81,6 +81,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Who has the lowest claim, if anybody has one.
+    pub(crate) fn first_claim(&mut self, key: Key) -> Option<Uuid> {
+        match self.read(key).set().first_key_value() {
+            Some((Member::Claim(_, uuid), _)) => Some(*uuid),
+            _ => None,
+        }
+    }
+
     /// Whether a relation has no members.
     pub(crate) fn is_empty(&mut self, key: Key) -> bool {
         self.read(key).set().is_empty()

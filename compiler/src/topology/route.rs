@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use uuid::Uuid;
 use weft_schema::nb;
 
-use super::{Fact, address};
+use super::{Fact, address, row};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Emission, Key, Member, Reader, Value};
 
@@ -52,6 +52,8 @@ pub(super) fn parse(reader: &mut Reader<'_>, route: Uuid) -> Value {
     let Some(router) = reader.first_row(Key::RoutersOfRoute(route)) else {
         return Value::Absent;
     };
+    let what = format!("the route for {}", row.ip_prefix);
+    row::listed_twice(reader, Key::RoutersOfRoute(route), "static_routes", &what);
     match read(reader, &row, router) {
         Ok(read) => {
             reader.emit(Emission::Fact(router, Fact::Static(read.prefix)));

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use weft_expr::Mac;
 use weft_schema::nb;
 
-use super::address;
+use super::{address, row};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Emission, Key, Member, Reader, Value};
 
@@ -117,6 +117,8 @@ pub(super) fn parse(reader: &mut Reader<'_>, port: Uuid) -> Value {
         reader.diagnose(diagnostic(&row, "name", message));
         return Value::Absent;
     }
+    let what = format!("port {name:?}");
+    row::listed_twice(reader, Key::RoutersOf(port), "ports", &what);
     let mac = match address::parse_mac(&row.mac) {
         Ok(mac) => mac,
         Err(message) => {
@@ -185,10 +187,13 @@ fn emit(
     }
 }
 
-fn link(reader: &mut Reader<'_>, row: &nb::LogicalRouterPort) -> Link {
-    let name: Arc<str> = Arc::from(row.name.as_str());
+/// The switch ports that name a router port and can be joined to it, with their switches: the first is.
+pub(super) fn switch_sides(
+    reader: &mut Reader<'_>,
+    name: &Arc<str>,
+) -> Vec<(Uuid, Uuid, Arc<str>)> {
     let mut sides = Vec::new();
-    for port in reader.rows(Key::SwitchSides(name)) {
+    for port in reader.rows(Key::SwitchSides(Arc::clone(name))) {
         let is_on = reader
             .read(Key::SwitchPortRow(port))
             .switch_port_row()
@@ -196,19 +201,27 @@ fn link(reader: &mut Reader<'_>, row: &nb::LogicalRouterPort) -> Link {
             .map(|row| Arc::<str>::from(row.name.as_str()));
         let switch = reader.first_row(Key::SwitchesOf(port));
         if let (Some(name), Some(switch)) = (is_on, switch) {
-            sides.push(Link::Switch { switch, port, name });
+            sides.push((switch, port, name));
         }
     }
-    if sides.len() > 1 {
-        let message = "two switch ports name this router port; the second is left out".to_owned();
-        reader.diagnose(diagnostic(row, "name", message));
-    }
-    if let Some(side) = sides.into_iter().next() {
-        return side;
-    }
-    match row.peer.as_deref() {
-        None | Some("") => Link::None,
-        Some(peer) => peer_link(reader, row, peer),
+    sides
+}
+
+fn link(reader: &mut Reader<'_>, row: &nb::LogicalRouterPort) -> Link {
+    let name: Arc<str> = Arc::from(row.name.as_str());
+    let side = switch_sides(reader, &name).into_iter().next();
+    let peer = row.peer.as_deref().filter(|peer| !peer.is_empty());
+    match (side, peer) {
+        (Some((switch, port, name)), peer) => {
+            if let Some(peer) = peer {
+                let message =
+                    format!("the port is joined to switch port {name:?}; {peer:?} is not its peer");
+                reader.diagnose(diagnostic(row, "peer", message));
+            }
+            Link::Switch { switch, port, name }
+        }
+        (None, None) => Link::None,
+        (None, Some(peer)) => peer_link(reader, row, peer),
     }
 }
 
@@ -252,13 +265,49 @@ pub(super) fn face(reader: &mut Reader<'_>, port: Uuid) -> Value {
     })
 }
 
-/// The networks connected to a router by this port: those that no other port of it has.
+/// Whether a router port's MAC is its own on the switch that it is joined to: of two router ports with one MAC a host could
+/// not tell which it talks to.
+pub(crate) fn owns_mac(reader: &mut Reader<'_>, port: Uuid, link: &Link, mac: Mac) -> bool {
+    match link {
+        Link::Switch { switch, .. } => {
+            let first = reader.first_claim(Key::MacClaims(*switch, mac));
+            first.is_none_or(|first| first == port)
+        }
+        Link::Router { .. } | Link::None => true,
+    }
+}
+
+/// The networks connected to a router by this port: those that no other port of it has, of addresses that are its own.
 pub(super) fn connected(reader: &mut Reader<'_>, port: Uuid) -> Value {
     let Some(read) = reader.read(Key::RouterPort(port)).router_port().cloned() else {
         return Value::Absent;
     };
     let mut kept = Vec::new();
-    for network in &read.networks {
+    let owns_mac = owns_mac(reader, port, &read.link, read.mac);
+    if let (false, Link::Switch { switch, .. }) = (owns_mac, &read.link) {
+        taken(
+            reader,
+            port,
+            "mac",
+            Key::MacClaims(*switch, read.mac),
+            &read.mac.to_string(),
+        );
+    }
+    for network in read.networks.iter().filter(|_| owns_mac) {
+        if let Link::Switch { switch, .. } = &read.link {
+            let claims = Key::AddressClaims(*switch, network.addr());
+            let first = reader.first_claim(claims.clone());
+            if first.is_some_and(|first| first != port) {
+                taken(
+                    reader,
+                    port,
+                    "networks",
+                    claims,
+                    &network.addr().to_string(),
+                );
+                continue;
+            }
+        }
         let claims = Key::NetworkClaims(read.router, network.trunc());
         match reader.first_row(claims).filter(|first| *first != port) {
             None => kept.push(*network),
@@ -272,6 +321,22 @@ pub(super) fn connected(reader: &mut Reader<'_>, port: Uuid) -> Value {
         reader.emit(Emission::Fact(read.router, fact));
     }
     Value::Networks(Arc::new(kept))
+}
+
+/// Says that another router port has a MAC or an address on the switch.
+fn taken(reader: &mut Reader<'_>, port: Uuid, column: &'static str, claims: Key, what: &str) {
+    let other = reader.first_claim(claims);
+    let other = other.and_then(|other| reader.read(Key::RouterPort(other)).router_port());
+    let other = other
+        .map(|other| other.name.to_string())
+        .unwrap_or_default();
+    let message = format!(
+        "{what} belongs to router port {other:?} on this switch already; it is left out here"
+    );
+    let row = reader.read(Key::RouterPortRow(port)).router_port_row();
+    if let Some(row) = row.cloned() {
+        reader.diagnose(diagnostic(&row, column, message));
+    }
 }
 
 fn overlap(reader: &mut Reader<'_>, port: Uuid, network: IpNet, other: Uuid) {

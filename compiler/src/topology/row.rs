@@ -195,6 +195,44 @@ pub(super) fn datapath_name(reader: &mut Reader<'_>, datapath: Uuid) -> Value {
     name.map_or(Value::Absent, Value::Name)
 }
 
+/// Says so of each row after the first that lists what belongs to one. `listers`: the rows that do.
+pub(super) fn listed_twice(
+    reader: &mut Reader<'_>,
+    listers: Key,
+    column: &'static str,
+    what: &str,
+) {
+    if reader.read(listers.clone()).set().len() < 2 {
+        return;
+    }
+    let rows = reader.rows(listers);
+    let mut named = rows.iter().filter_map(|uuid| {
+        let switch = reader.read(Key::SwitchRow(*uuid)).switch_row();
+        let switch = switch.map(|row| ("Logical_Switch", *uuid, row.name.clone()));
+        switch.or_else(|| {
+            let router = reader.read(Key::RouterRow(*uuid)).router_row();
+            router.map(|row| ("Logical_Router", *uuid, row.name.clone()))
+        })
+    });
+    let Some((kind, _, first)) = named.next() else {
+        return;
+    };
+    let rest: Vec<_> = named.collect();
+    let kind = match kind {
+        "Logical_Switch" => "switch",
+        _ => "router",
+    };
+    for (table, uuid, name) in rest {
+        reader.diagnose(Diagnostic {
+            table,
+            uuid,
+            name,
+            column,
+            message: format!("{what} is one of {kind} {first:?} already; it is left to that"),
+        });
+    }
+}
+
 /// One warning for all rows of a table that is not served.
 pub(super) fn unserved_warning(reader: &mut Reader<'_>, table: &'static str) -> Value {
     let rows = reader.rows(Key::Unserved(table));

@@ -13,6 +13,7 @@ use weft_expr::Mac;
 use weft_schema::nb;
 
 use super::address::{self, Address, Security};
+use super::{router_port, row};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Emission, Key, Member, Reader, Value};
 
@@ -95,10 +96,8 @@ pub(super) fn parse(reader: &mut Reader<'_>, port: Uuid) -> Value {
         reader.diagnose(diagnostic(&row, "name", message));
         return Value::Absent;
     }
-    if reader.read(Key::SwitchesOf(port)).set().len() > 1 {
-        let message = "the port is listed by two switches; it is left to the first".to_owned();
-        reader.diagnose(diagnostic(&row, "name", message));
-    }
+    let what = format!("port {name:?}");
+    row::listed_twice(reader, Key::SwitchesOf(port), "ports", &what);
     if row.enabled == Some(false) {
         return Value::Absent;
     }
@@ -154,7 +153,7 @@ fn kind(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) -> Option<PortKind
     }
 }
 
-/// Says so if a port of type `router` leads to no router.
+/// Says so if a port of type `router` leads to no router, or to one that another port is joined to.
 fn check_peer(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) {
     let peer = row.options.get(weft_schema::keys::ROUTER_PORT);
     let message = match peer {
@@ -162,13 +161,18 @@ fn check_peer(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) {
             "options:router-port is missing; it names the router port to be joined to".to_owned()
         }
         Some(peer) => {
-            let peer = Arc::from(peer.as_str());
-            if !reader.is_empty(Key::RouterPortsNamed(Arc::clone(&peer))) {
-                return;
+            let peer: Arc<str> = Arc::from(peer.as_str());
+            let first = router_port::switch_sides(reader, &peer).into_iter().next();
+            match first {
+                _ if reader.is_empty(Key::RouterPortsNamed(Arc::clone(&peer))) => format!(
+                    "there is no router port {peer:?} (options:router-port); the port leads nowhere"
+                ),
+                Some((_, port, name)) if port != row.uuid => format!(
+                    "router port {peer:?} (options:router-port) is joined to port {name:?} already; this port leads \
+                     nowhere"
+                ),
+                _ => return,
             }
-            format!(
-                "there is no router port {peer:?} (options:router-port); the port leads nowhere"
-            )
         }
     };
     reader.diagnose(diagnostic(row, "options", message));

@@ -13,12 +13,15 @@ use crate::engine::{Key, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
 use crate::pipeline::{DatapathKind, Stage, register, table};
 use crate::topology::address::link_local;
-use crate::topology::{Face, Link};
+use crate::topology::{Face, Link, owns_mac};
 
 pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
     let Some(face) = reader.read(Key::Face(port)).face().cloned() else {
         return;
     };
+    if !owns_mac(reader, port, &face.link, face.mac) {
+        return;
+    }
     draft.own("Logical_Router_Port", port, &face.name);
     match &face.link {
         Link::None => {}

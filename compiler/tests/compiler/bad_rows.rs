@@ -235,12 +235,147 @@ fn a_router_port_that_cannot_be() {
 #[test]
 fn two_switch_ports_on_one_router_port() {
     let mut network = good();
+    let first = network
+        .ports
+        .values()
+        .find(|row| row.options.get("router-port").map(String::as_str) == Some("lrp-a"));
+    let first = first.expect("joined").name.clone();
     let port = network.loose_port(switch(&network, "b"), "second", "router", 0, 1);
     let row = network.ports.get_mut(&port).expect("just made");
     row.kind = "router".to_owned();
     row.options = BTreeMap::from([("router-port".to_owned(), "lrp-a".to_owned())]);
-    let expected = "Logical_Router_Port lrp-a name: two switch ports name this router port; the second is left out";
-    assert_eq!(messages(&network.compile()), [expected]);
+    let found = messages(&network.compile());
+    let told = |name: &str, other: &str| {
+        format!(
+            "Logical_Switch_Port {name} options: router port \"lrp-a\" (options:router-port) is joined to port {other:?} \
+             already; this port leads nowhere"
+        )
+    };
+    assert!(
+        found == [told("second", &first)] || found == [told(&first, "second")],
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_router_port_that_is_joined_to_a_switch_and_names_a_peer() {
+    check(
+        |network| {
+            let port = network
+                .router_ports
+                .values_mut()
+                .find(|row| row.name == "lrp-a");
+            port.expect("a port").peer = Some("lrp-b".to_owned());
+        },
+        "Logical_Router_Port lrp-a peer: the port is joined to switch port \"rtr-a\"; \"lrp-b\" is not its peer",
+    );
+}
+
+/// What is listed twice is in the first of its listers, in order of UUID; the other is told.
+#[test]
+fn what_two_switches_or_routers_list_is_left_to_one() {
+    let mut network = good();
+    let (a, b) = (switch(&network, "a"), switch(&network, "b"));
+    let red = *network.switches[&a]
+        .ports
+        .iter()
+        .find(|port| network.ports[*port].name == "red")
+        .expect("red");
+    let first = if a < b { "a" } else { "b" };
+    let other = if a < b { "b" } else { "a" };
+    network.switches.get_mut(&b).expect("b").ports.push(red);
+    assert_eq!(
+        messages(&network.compile()),
+        [format!(
+            "Logical_Switch {other} ports: port \"red\" is one of switch {first:?} already; it is left to that"
+        )]
+    );
+
+    let mut network = good();
+    let router = *network.routers.keys().next().expect("r");
+    let second = network.router("s");
+    let ports = network.routers[&router].ports.clone();
+    let route = network.route(router, "10.9.0.0/16", "discard");
+    let row = network.routers.get_mut(&second).expect("s");
+    row.ports.clone_from(&ports);
+    row.static_routes.push(route);
+    let (first, other) = if router < second {
+        ("r", "s")
+    } else {
+        ("s", "r")
+    };
+    let told = |column: &str, what: &str| {
+        format!(
+            "Logical_Router {other} {column}: {what} is one of router {first:?} already; it is left to that"
+        )
+    };
+    assert_eq!(
+        messages(&network.compile()),
+        [
+            told("ports", "port \"lrp-a\""),
+            told("ports", "port \"lrp-b\""),
+            told("static_routes", "the route for 10.9.0.0/16"),
+        ]
+    );
+}
+
+/// Two routers that meet on a switch, the second with what the first has: exactly one keeps it, and the other is told.
+#[test]
+fn of_two_routers_on_a_switch_with_one_mac_or_address_exactly_one_has_it() {
+    for (mac, network_text, column, what) in [
+        (
+            "0a:58:00:00:00:01",
+            "10.0.1.99/24",
+            "mac",
+            "0a:58:00:00:00:01",
+        ),
+        ("0a:58:00:00:00:99", "10.0.1.1/24", "networks", "10.0.1.1"),
+    ] {
+        let mut network = good();
+        let second = network.router("s");
+        let a = switch(&network, "a");
+        let port = network.router_port(second, "lrp-s", mac, [network_text]);
+        let side = network.loose_port(a, "a-lrp-s", "router", 0, 1);
+        let row = network.ports.get_mut(&side).expect("just made");
+        row.kind = "router".to_owned();
+        row.options = BTreeMap::from([("router-port".to_owned(), "lrp-s".to_owned())]);
+        let first = network
+            .router_ports
+            .values()
+            .find(|row| row.name == "lrp-a");
+        let (winner, loser) = match first.expect("lrp-a").uuid < port {
+            true => ("lrp-a", "lrp-s"),
+            false => ("lrp-s", "lrp-a"),
+        };
+        let compiler = network.compile();
+        assert_eq!(
+            messages(&compiler),
+            [format!(
+                "Logical_Router_Port {loser} {column}: {what} belongs to router port {winner:?} on this switch already; \
+                 it is left out here"
+            )]
+        );
+        // Nothing answers or takes for the other.
+        let view = compiler.view();
+        let of_a = view
+            .datapaths()
+            .into_iter()
+            .find(|(name, _)| &**name == "a");
+        let text = view.lflow_list(of_a.map(|(_, datapath)| datapath));
+        let answers = text
+            .lines()
+            .filter(|line| line.contains(&format!("arp.tpa == {what}")));
+        let takers = text.lines().filter(|line| {
+            line.contains("ls_in_l2_lkup")
+                && line.contains(&format!("eth.dst == {what}"))
+                && !line.contains("inport")
+        });
+        let count = match column {
+            "mac" => takers.count(),
+            _ => answers.count(),
+        };
+        assert_eq!(count, 1, "{text}");
+    }
 }
 
 #[test]
