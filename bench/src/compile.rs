@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use tokio::time::timeout;
 use weft_compiler::pipeline::TUNNEL_OFPORT;
 use weft_compiler::{Binding, Compiler, Input, Node, NodeName, Ofport, Options};
-use weft_controller::northbound::Northbound;
+use weft_controller::northbound::{Northbound, monitored};
 use weft_ovsdb::Event;
 use weft_schema::nb::{Change, LogicalSwitchPort};
 
@@ -23,7 +23,9 @@ const SCRATCH: usize = 10;
 /// Reads the rows and compiles them.
 pub async fn measure(controller: &Controller, size: Size, report: &mut Report) -> Result<()> {
     let connection = controller.northbound()?;
-    let mut monitor = connection.monitor(Northbound::monitored()).await?;
+    let mut monitor = connection
+        .monitor(monitored(&*connection.schema().await?)?)
+        .await?;
     let event = timeout(Duration::from_secs(20), monitor.next()).await?;
     let Some(event @ Event::Snapshot(_)) = event else {
         bail!("the database did not begin with all its rows");
@@ -33,7 +35,7 @@ pub async fn measure(controller: &Controller, size: Size, report: &mut Report) -
     tokio::task::block_in_place(|| {
         let mut times = Vec::new();
         for _ in 0..SCRATCH {
-            let mut compiler = Compiler::new(Options::default());
+            let mut compiler = Compiler::new(OPTIONS);
             let begin = Instant::now();
             inputs
                 .iter()
@@ -52,7 +54,7 @@ pub async fn measure(controller: &Controller, size: Size, report: &mut Report) -
 
 /// Takes a pod away and gives it back, which is timed.
 fn one_more(changes: &[Change], inputs: &[Input], size: Size) -> Result<Vec<Duration>> {
-    let mut compiler = Compiler::new(Options::default());
+    let mut compiler = Compiler::new(OPTIONS);
     inputs
         .iter()
         .cloned()
@@ -137,3 +139,9 @@ fn binding(pod: usize, size: Size) -> Result<Binding> {
         ofport: Ofport::new(ofport).context("a port number")?,
     })
 }
+
+/// As a controller compiles.
+const OPTIONS: Options = Options {
+    plain_path: true,
+    keeps_logical_flows: false,
+};

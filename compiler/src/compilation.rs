@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use openflow_rs::{Action, EncodeError, Flow, FlowKey, Group};
+use openflow_rs::{Action, EncodeError, EncodedFlow, EncodedKey, Flow, Group};
 
 use crate::diagnostic::Diagnostic;
 use crate::node::NodeName;
@@ -17,18 +17,9 @@ mod node_state;
 
 pub use node_state::NodeState;
 
-/// A flow as it is sent.
+/// A flow as it is sent, and nothing beside: there are very many.
 #[derive(PartialEq, Eq, Debug)]
-pub struct CompiledFlow {
-    /// What identifies it in a switch.
-    pub key: Arc<FlowKey>,
-    /// The logical flow it comes from; 0 for flows of the physical tables.
-    pub cookie: u64,
-    /// What it does, as Open vSwitch would give it back.
-    pub actions: Vec<Action>,
-    /// A whole OFPT_FLOW_MOD that adds or replaces it, transaction ID 0.
-    pub add: Bytes,
-}
+pub struct CompiledFlow(EncodedFlow);
 
 impl CompiledFlow {
     /// Encodes a flow.
@@ -36,33 +27,33 @@ impl CompiledFlow {
     /// # Errors
     /// As [`Flow::add`].
     pub fn new(flow: Flow) -> Result<CompiledFlow, EncodeError> {
-        let flow = flow.canonical();
-        let add = flow.add()?;
-        Ok(CompiledFlow {
-            key: Arc::new(flow.key()),
-            cookie: flow.cookie,
-            actions: flow.actions,
-            add,
-        })
+        EncodedFlow::new(flow).map(CompiledFlow)
+    }
+
+    /// What identifies it in a switch.
+    #[must_use]
+    pub fn key(&self) -> &EncodedKey {
+        self.0.key()
+    }
+
+    /// A whole OFPT_FLOW_MOD that adds or replaces it, transaction ID 0.
+    #[must_use]
+    pub fn add(&self) -> &Bytes {
+        self.0.add()
     }
 
     /// Whether it does nothing but count for conjunctive matches.
     #[must_use]
     pub fn is_conjunctive(&self) -> bool {
         let counts = |action: &Action| matches!(action, Action::Conjunction { .. });
-        !self.actions.is_empty() && self.actions.iter().all(counts)
+        let actions = self.flow().actions;
+        !actions.is_empty() && actions.iter().all(counts)
     }
 
     /// The flow, in the form in which a dump compares equal.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        Flow {
-            table: self.key.table,
-            priority: self.key.priority,
-            cookie: self.cookie,
-            matches: self.key.matches.clone(),
-            actions: self.actions.clone(),
-        }
+        self.0.flow()
     }
 }
 
@@ -98,7 +89,7 @@ pub enum FlowChange {
     /// New, or with other actions or another cookie than before.
     Put(Arc<CompiledFlow>),
     /// Gone.
-    Remove(Arc<FlowKey>),
+    Remove(EncodedKey),
 }
 
 /// One group of a node that is different now.

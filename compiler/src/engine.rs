@@ -17,6 +17,7 @@
 //! Must not: know what a key means; that is `topology` and `unit`.
 
 mod key;
+mod members;
 mod reader;
 mod value;
 
@@ -32,6 +33,7 @@ use crate::topology::{self, KeyTable, LocationChange, Locations};
 use crate::unit::{PlacedUnit, Unit};
 
 pub(crate) use key::{Emission, Key, LEVELS, Member};
+pub(crate) use members::Members;
 pub(crate) use reader::Reader;
 pub(crate) use value::Value;
 
@@ -48,7 +50,7 @@ pub(crate) struct Engine {
     index: FxHashMap<Key, CellId>,
     queues: [Vec<CellId>; LEVELS],
     /// Of relations that were touched: who was a member before.
-    pending: FxHashMap<CellId, BTreeMap<Member, bool>>,
+    pending: FxHashMap<CellId, Members<bool>>,
     datapath_keys: KeyTable,
     port_keys: FxHashMap<uuid::Uuid, KeyTable>,
     conjunction_numbers: KeyTable,
@@ -197,7 +199,7 @@ impl Engine {
         let members = self.cell(id).value.set();
         let is_changed = before
             .iter()
-            .any(|(member, was)| members.contains_key(member) != *was);
+            .any(|(member, was)| members.contains(member) != *was);
         if is_changed {
             self.wake_readers(id);
         }
@@ -358,20 +360,18 @@ impl Engine {
         let id = self.intern(key);
         let cell = self.cell_mut(id);
         let members = cell.value.set_mut();
-        let was = members.contains_key(&member);
+        let was = members.contains(&member);
         if is_added {
-            *members.entry(member.clone()).or_default() += 1;
-        } else if let Some(count) = members.get_mut(&member) {
+            *members.get_or_insert(member.clone(), 0) += 1;
+        } else if was {
+            let count = members.get_or_insert(member.clone(), 0);
             *count -= 1;
             if *count == 0 {
                 members.remove(&member);
             }
         }
-        self.pending
-            .entry(id)
-            .or_default()
-            .entry(member)
-            .or_insert(was);
+        let pending = self.pending.entry(id).or_default();
+        pending.get_or_insert(member, was);
         self.queue(id);
     }
 
@@ -415,7 +415,7 @@ impl Engine {
         }
         let cell = Cell {
             value: match key.is_relation() {
-                true => Value::Set(BTreeMap::new()),
+                true => Value::Set(Members::EMPTY),
                 false => Value::Absent,
             },
             key: Some(key.clone()),

@@ -27,10 +27,16 @@ pub struct Options {
     /// Whether routed packets of plain domains travel under the router's key, found by location prefixes. The network does the same
     /// without; it takes more flows.
     pub plain_path: bool,
+    /// Whether logical flows are kept once they are lowered, for [`Compiler::view`](crate::Compiler::view). They take more memory
+    /// than all else, so a controller, which has no use for them, goes without.
+    pub keeps_logical_flows: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { plain_path: true }
+        Options {
+            plain_path: true,
+            keeps_logical_flows: true,
+        }
     }
 }

@@ -164,8 +164,8 @@ impl<'a> View<'a> {
     }
 
     fn first_row(&self, key: &Key) -> Option<Uuid> {
-        match self.peek(key).set().first_key_value() {
-            Some((Member::Row(uuid), _)) => Some(*uuid),
+        match self.peek(key).set().first() {
+            Some(Member::Row(uuid)) => Some(*uuid),
             _ => None,
         }
     }

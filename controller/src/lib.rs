@@ -77,7 +77,10 @@ impl Config {
     pub fn new(nodes: impl Into<PathBuf>) -> Config {
         Config {
             nodes: nodes.into(),
-            compiler: weft_compiler::Options::default(),
+            compiler: weft_compiler::Options {
+                keeps_logical_flows: false,
+                ..weft_compiler::Options::default()
+            },
             status_socket: None,
             northbound_ready: None,
             probe: PROBE,

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use openflow_rs::FlowKey;
+use openflow_rs::EncodedKey;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -55,7 +55,7 @@ impl<T: Default> Mailbox<T> {
 #[derive(Debug, Default)]
 pub struct Delivery {
     /// Flows that should (`Some`) or should not be there.
-    pub flows: FxHashMap<Arc<FlowKey>, Option<Arc<CompiledFlow>>>,
+    pub flows: FxHashMap<EncodedKey, Option<Arc<CompiledFlow>>>,
     /// Groups likewise.
     pub groups: BTreeMap<u32, Option<Arc<CompiledGroup>>>,
     /// The generation that this makes complete; nothing may be sent before there is one.
@@ -71,7 +71,7 @@ impl Delivery {
     pub fn add(&mut self, delta: NodeDelta, generation: Option<u64>) {
         for change in delta.flows {
             match change {
-                FlowChange::Put(flow) => self.flows.insert(flow.key.clone(), Some(flow)),
+                FlowChange::Put(flow) => self.flows.insert(flow.key().clone(), Some(flow)),
                 FlowChange::Remove(key) => self.flows.insert(key, None),
             };
         }

@@ -202,7 +202,7 @@ fn delivered(delivery: &Delivery) -> Value {
     let mut removals = Vec::new();
     for (key, flow) in &delivery.flows {
         match flow {
-            Some(flow) => puts.push(hexadecimal(&flow.add)),
+            Some(flow) => puts.push(hexadecimal(flow.add())),
             // A key goes as the message that takes it away. One that cannot be encoded was never put.
             None => removals.extend(key.delete_strict().ok().map(|bytes| hexadecimal(&bytes))),
         }

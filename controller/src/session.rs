@@ -21,11 +21,10 @@
 //! Must not: do IO, read the clock, know other nodes.
 
 use std::borrow::Borrow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use openflow_rs::{ErrorMessage, FlowKey, Message};
+use openflow_rs::{EncodedKey, ErrorMessage, Message};
 use weft_compiler::{CompiledFlow, CompiledGroup};
 
 use crate::mailbox::Delivery;
@@ -553,20 +552,20 @@ fn after(xid: u32) -> u32 {
 }
 
 impl Keyed for CompiledFlow {
-    type Key = Arc<FlowKey>;
+    type Key = EncodedKey;
 
-    fn key(&self) -> &Arc<FlowKey> {
-        &self.key
+    fn key(&self) -> &EncodedKey {
+        CompiledFlow::key(self)
     }
 
     fn is_same(&self, other: &CompiledFlow) -> bool {
-        self.add == other.add
+        self == other
     }
 }
 
-impl Borrow<Arc<FlowKey>> for ByKey<CompiledFlow> {
-    fn borrow(&self) -> &Arc<FlowKey> {
-        &self.0.key
+impl Borrow<EncodedKey> for ByKey<CompiledFlow> {
+    fn borrow(&self) -> &EncodedKey {
+        CompiledFlow::key(&self.0)
     }
 }
 

@@ -143,7 +143,7 @@ impl Auditor {
         if let Some(computed) = computed {
             let groups = computed.groups().values().map(|group| &group.add[..]);
             let messages: Vec<u8> = groups
-                .chain(computed.flows().map(|flow| &flow.add[..]))
+                .chain(computed.flows().map(|flow| &flow.add()[..]))
                 .collect::<Vec<_>>()
                 .concat();
             timeout(scaled(LOAD_PATIENCE), load(&self.scratch, &messages))

@@ -226,17 +226,21 @@ impl Sender {
         self.flush().await
     }
 
-    /// Hands over a whole message; it is written when enough are gathered, or at [`Sender::flush`]. Waits while the peer
-    /// does not read.
+    /// Hands over whole messages; they are written when enough are gathered, or at [`Sender::flush`]. Waits while the peer
+    /// does not read. Never gathers more than 64 KiB, whatever it is given.
     ///
     /// # Errors
     /// If the stream is broken.
-    pub async fn feed(&mut self, message: Bytes) -> Result<(), ConnectionError> {
-        let fed = self.frames.feed(message).await;
-        fed.map_err(|source| ConnectionError::Stream {
-            remote: self.remote.clone(),
-            source,
-        })
+    pub async fn feed(&mut self, mut messages: Bytes) -> Result<(), ConnectionError> {
+        while !messages.is_empty() {
+            let piece = messages.split_to(messages.len().min(WRITE_BUFFER));
+            let fed = self.frames.feed(piece).await;
+            fed.map_err(|source| ConnectionError::Stream {
+                remote: self.remote.clone(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// Writes what was handed over.

@@ -30,6 +30,7 @@ mod async_config;
 mod bundle;
 pub mod connection;
 mod ct_flush;
+mod encoded;
 mod error;
 mod error_message;
 mod field;
@@ -70,6 +71,7 @@ pub use self::async_config::{
 };
 pub use self::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleAdd, BundleControl, BundleStep};
 pub use self::ct_flush::{CtFlush, CtTuple};
+pub use self::encoded::{EncodedFlow, EncodedKey};
 pub use self::error::{DecodeError, EncodeError, TextError};
 pub use self::error_message::ErrorMessage;
 pub use self::field::{Field, FieldSpec, Format, Prerequisite};

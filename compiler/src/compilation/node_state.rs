@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use openflow_rs::{Action, FlowKey};
+use openflow_rs::{Action, EncodedKey};
 use rustc_hash::FxHashMap;
 
 use super::{CompiledFlow, CompiledGroup, FlowChange, GroupChange, NodeDelta};
@@ -21,10 +21,10 @@ pub(crate) type Contributor = Arc<crate::unit::Unit>;
 /// The flows and groups that a node should have.
 #[derive(Default, Debug)]
 pub struct NodeState {
-    flows: FxHashMap<Arc<FlowKey>, Slot>,
+    flows: FxHashMap<EncodedKey, Slot>,
     groups: BTreeMap<u32, Arc<CompiledGroup>>,
     /// What held before this compilation, of the keys touched in it.
-    touched_flows: FxHashMap<Arc<FlowKey>, Option<Arc<CompiledFlow>>>,
+    touched_flows: FxHashMap<EncodedKey, Option<Arc<CompiledFlow>>>,
     touched_groups: BTreeMap<u32, Option<Arc<CompiledGroup>>>,
 }
 
@@ -53,7 +53,7 @@ impl Slot {
 
     fn into_all(self) -> BTreeMap<(Contributor, Bytes), Arc<CompiledFlow>> {
         match self {
-            Slot::One(unit, flow) => BTreeMap::from([((unit, flow.add.clone()), flow)]),
+            Slot::One(unit, flow) => BTreeMap::from([((unit, flow.add().clone()), flow)]),
             Slot::Many(contributions) => contributions.all,
         }
     }
@@ -82,9 +82,9 @@ impl Contributions {
     fn merged(&self) -> Option<Arc<CompiledFlow>> {
         let first = self.all.values().next()?;
         let mut parts: Vec<(u32, u8, u8)> = Vec::new();
-        for action in self.all.values().flat_map(|flow| &flow.actions) {
+        for action in self.all.values().flat_map(|flow| flow.flow().actions) {
             if let Action::Conjunction { id, clause, n } = action {
-                parts.push((*id, *clause, *n));
+                parts.push((id, clause, n));
             }
         }
         parts.sort_unstable();
@@ -105,7 +105,7 @@ impl NodeState {
 
     /// The flow with this key.
     #[must_use]
-    pub fn flow(&self, key: &FlowKey) -> Option<&Arc<CompiledFlow>> {
+    pub fn flow(&self, key: &EncodedKey) -> Option<&Arc<CompiledFlow>> {
         self.flows.get(key).and_then(Slot::holds)
     }
 
@@ -122,14 +122,14 @@ impl NodeState {
     }
 
     pub(crate) fn put(&mut self, contributor: &Contributor, flow: &Arc<CompiledFlow>) {
-        self.touch(&flow.key);
-        let key = Arc::clone(&flow.key);
+        self.touch(flow.key());
+        let key = flow.key().clone();
         let slot = match self.flows.remove(&key) {
             None => Slot::One(Arc::clone(contributor), Arc::clone(flow)),
             Some(known) => {
                 let mut all = known.into_all();
                 all.insert(
-                    (Arc::clone(contributor), flow.add.clone()),
+                    (Arc::clone(contributor), flow.add().clone()),
                     Arc::clone(flow),
                 );
                 let Some(slot) = Slot::of(all) else { return };
@@ -140,15 +140,15 @@ impl NodeState {
     }
 
     pub(crate) fn remove(&mut self, contributor: &Contributor, flow: &CompiledFlow) {
-        let key = &flow.key;
+        let key = flow.key();
         self.touch(key);
         let Some(known) = self.flows.remove(key) else {
             return;
         };
         let mut all = known.into_all();
-        all.remove(&(Arc::clone(contributor), flow.add.clone()));
+        all.remove(&(Arc::clone(contributor), flow.add().clone()));
         if let Some(slot) = Slot::of(all) {
-            self.flows.insert(Arc::clone(key), slot);
+            self.flows.insert(key.clone(), slot);
         }
     }
 
@@ -182,28 +182,26 @@ impl NodeState {
         NodeDelta { flows, groups }
     }
 
-    fn touch(&mut self, key: &Arc<FlowKey>) {
+    fn touch(&mut self, key: &EncodedKey) {
         if !self.touched_flows.contains_key(key) {
             let old = self.flow(key).cloned();
-            self.touched_flows.insert(Arc::clone(key), old);
+            self.touched_flows.insert(key.clone(), old);
         }
     }
 
-    fn flow_change(&self, key: Arc<FlowKey>, old: Option<Arc<CompiledFlow>>) -> Option<FlowChange> {
+    fn flow_change(&self, key: EncodedKey, old: Option<Arc<CompiledFlow>>) -> Option<FlowChange> {
         match (old, self.flow(&key)) {
             (Some(_), None) => Some(FlowChange::Remove(key)),
             (None, None) => None,
-            (Some(old), Some(new)) if old.cookie == new.cookie && old.actions == new.actions => {
-                None
-            }
+            (Some(old), Some(new)) if old == *new => None,
             (_, Some(new)) => Some(FlowChange::Put(Arc::clone(new))),
         }
     }
 }
 
-fn sort_key(change: &FlowChange) -> &FlowKey {
+fn sort_key(change: &FlowChange) -> &EncodedKey {
     match change {
-        FlowChange::Put(flow) => &flow.key,
+        FlowChange::Put(flow) => flow.key(),
         FlowChange::Remove(key) => key,
     }
 }

@@ -75,8 +75,8 @@ impl<'a> Reader<'a> {
 
     /// The least member of a relation, if it is a row.
     pub(crate) fn first_row(&mut self, key: Key) -> Option<Uuid> {
-        match self.read(key).set().first_key_value() {
-            Some((Member::Row(uuid), _)) => Some(*uuid),
+        match self.read(key).set().first() {
+            Some(Member::Row(uuid)) => Some(*uuid),
             _ => None,
         }
     }

@@ -2,7 +2,6 @@
 //!
 //! Must not: be expensive to clone; anything large is behind an `Arc`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,7 +9,7 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 use weft_schema::nb;
 
-use super::Member;
+use super::Members;
 use crate::node::{Binding, Node};
 use crate::topology::{Face, ParsedPort, Place, Route, Routed, RouterPort, Spread, SwitchPort};
 use crate::unit::{CompiledUnit, PlacedUnit};
@@ -29,7 +28,7 @@ pub(crate) enum Value {
     Node(Node),
     Number(u32),
     /// A relation: members and how often each was put in.
-    Set(BTreeMap<Member, u32>),
+    Set(Members<u32>),
     Name(Arc<str>),
     ParsedPort(Arc<ParsedPort>),
     RouterPort(Arc<RouterPort>),
@@ -88,17 +87,17 @@ impl Value {
     }
 
     /// The members of a relation.
-    pub(crate) fn set(&self) -> &BTreeMap<Member, u32> {
-        static EMPTY: BTreeMap<Member, u32> = BTreeMap::new();
+    pub(crate) fn set(&self) -> &Members<u32> {
+        static EMPTY: Members<u32> = Members::EMPTY;
         match self {
             Value::Set(members) => members,
             _ => &EMPTY,
         }
     }
 
-    pub(super) fn set_mut(&mut self) -> &mut BTreeMap<Member, u32> {
+    pub(super) fn set_mut(&mut self) -> &mut Members<u32> {
         if !matches!(self, Value::Set(_)) {
-            *self = Value::Set(BTreeMap::new());
+            *self = Value::Set(Members::EMPTY);
         }
         match self {
             Value::Set(members) => members,

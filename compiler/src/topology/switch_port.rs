@@ -266,8 +266,8 @@ pub(super) fn judge(reader: &mut Reader<'_>, port: Uuid) -> Value {
 
 /// Whether the port's claim is the lowest; says so if it is not.
 fn holds(reader: &mut Reader<'_>, claims: Key, port: Uuid, what: &str) -> bool {
-    let first = reader.read(claims).set().first_key_value();
-    let Some((&Member::Claim(rank, holder), _)) = first else {
+    let first = reader.read(claims).set().first();
+    let Some(&Member::Claim(rank, holder)) = first else {
         return true;
     };
     if holder == port {

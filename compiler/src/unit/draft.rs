@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use openflow_rs::{Action as OfAction, Field, Flow, FlowKey, Group, PortNo, Subfield};
+use openflow_rs::{Action as OfAction, Field, Flow, Group, PortNo, Subfield};
 use rustc_hash::FxHashMap;
 use weft_expr::{Action, Pipeline};
 
@@ -27,6 +27,7 @@ use crate::pipeline::{
 /// What was compiled for a unit.
 #[derive(Default, Debug)]
 pub(crate) struct CompiledUnit {
+    /// None, unless [`Options::keeps_logical_flows`](crate::Options::keeps_logical_flows).
     pub(crate) logical: Vec<LogicalFlow>,
     pub(crate) flows: Vec<(Scope, Arc<CompiledFlow>)>,
     /// Conjunctive matches, each with the index of every flow of it.
@@ -197,7 +198,7 @@ impl Draft {
             known: old
                 .flows
                 .iter()
-                .map(|(_, flow)| (part_of(&flow.key, &flow.actions), Arc::clone(flow)))
+                .map(|(_, flow)| (flow.add().clone(), Arc::clone(flow)))
                 .collect(),
             known_groups: &old.groups,
             owner: self.owner,
@@ -221,8 +222,8 @@ impl Draft {
 }
 
 struct Finish<'a> {
-    /// By key, and number of the conjunctive match that the flow counts for: all of those of before, and of now.
-    known: FxHashMap<(Arc<FlowKey>, Option<u32>), Arc<CompiledFlow>>,
+    /// By their bytes: all of those of before, and of now.
+    known: FxHashMap<bytes::Bytes, Arc<CompiledFlow>>,
     known_groups: &'a [(NodeName, Arc<CompiledGroup>)],
     owner: Option<Owner>,
     name: String,
@@ -274,24 +275,20 @@ impl Finish<'_> {
                     .extend(indices.map(|index| (index, *conjunction)));
             }
         }
-        self.unit.logical.push(flow);
+        if reader.options().keeps_logical_flows {
+            self.unit.logical.push(flow);
+        }
     }
 
     fn flow(&mut self, reader: &mut Reader<'_>, scope: Scope, flow: Flow) {
-        let flow = flow.canonical();
-        let is_same =
-            |old: &&Arc<CompiledFlow>| old.cookie == flow.cookie && old.actions == flow.actions;
-        let part = part_of(&Arc::new(flow.key()), &flow.actions);
-        if let Some(old) = self.known.get(&part).filter(is_same) {
-            self.unit.flows.push((scope, Arc::clone(old)));
-            return;
-        }
         match CompiledFlow::new(flow) {
             Ok(flow) => {
-                reader.count_encoded();
-                let flow = Arc::new(flow);
-                self.known.insert(part, Arc::clone(&flow));
-                self.unit.flows.push((scope, flow));
+                let known = self.known.entry(flow.add().clone());
+                let flow = known.or_insert_with(|| {
+                    reader.count_encoded();
+                    Arc::new(flow)
+                });
+                self.unit.flows.push((scope, Arc::clone(flow)));
             }
             Err(error) => self.complain(reader, error.to_string()),
         }
@@ -320,14 +317,6 @@ impl Finish<'_> {
                 message: format!("a flow of this row is left out: {message}"),
             });
         }
-    }
-}
-
-/// A flow's key, and the number of the conjunctive match that it counts for: what tells the flows of a unit apart.
-fn part_of(key: &Arc<FlowKey>, actions: &[OfAction]) -> (Arc<FlowKey>, Option<u32>) {
-    match actions {
-        [OfAction::Conjunction { id, .. }] => (Arc::clone(key), Some(*id)),
-        _ => (Arc::clone(key), None),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use openflow_rs::FlowKey;
+use openflow_rs::EncodedKey;
 use uuid::Uuid;
 
 use super::{CompiledUnit, Unit};
@@ -208,14 +208,14 @@ pub(crate) fn apply(replaced: Replaced, states: &mut BTreeMap<NodeName, NodeStat
         let after = new_flows.get(node).map_or(&[][..], Vec::as_slice);
         let kept: rustc_hash::FxHashSet<usize> = after.iter().map(address).collect();
         let known: rustc_hash::FxHashSet<usize> = before.iter().map(address).collect();
-        let mut removed: rustc_hash::FxHashSet<&FlowKey> = rustc_hash::FxHashSet::default();
+        let mut removed: rustc_hash::FxHashSet<&EncodedKey> = rustc_hash::FxHashSet::default();
         for flow in before.iter().filter(|flow| !kept.contains(&address(flow))) {
             state.remove(&contributor, flow);
-            removed.insert(&flow.key);
+            removed.insert(flow.key());
         }
         // One that stays is put again if its like went: a unit may want the same flow twice.
         let is_to_put = |flow: &&&Arc<CompiledFlow>| {
-            !known.contains(&address(flow)) || removed.contains(&*flow.key)
+            !known.contains(&address(flow)) || removed.contains(flow.key())
         };
         for flow in after.iter().filter(is_to_put) {
             state.put(&contributor, flow);

@@ -57,7 +57,7 @@ fn check(spoil: impl FnOnce(&mut Network), message: &str) {
         );
         for flow in old.flows() {
             let kept = new
-                .flow(&flow.key)
+                .flow(flow.key())
                 .unwrap_or_else(|| panic!("{node} lost {:?}", flow.flow()));
             assert_eq!(kept.flow(), flow.flow());
         }
@@ -453,7 +453,10 @@ fn a_port_that_is_switched_off_leaves_nothing() {
     network.ports.get_mut(&port).expect("a port").enabled = Some(false);
     for plain_path in [true, false] {
         let text = network
-            .compile_with(Options { plain_path })
+            .compile_with(Options {
+                plain_path,
+                ..Options::default()
+            })
             .0
             .view()
             .lflow_list(None);

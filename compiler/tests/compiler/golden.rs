@@ -115,7 +115,14 @@ fn pods_of_two_namespaces_in_a_plain_domain() {
 
 #[test]
 fn the_same_pods_without_the_plain_path() {
-    check!("pods_general", pods(), Options { plain_path: false });
+    check!(
+        "pods_general",
+        pods(),
+        Options {
+            plain_path: false,
+            ..Options::default()
+        }
+    );
 }
 
 #[test]

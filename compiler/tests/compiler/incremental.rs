@@ -315,7 +315,7 @@ fn check_equal(
         let flows = |state: &weft_compiler::NodeState| -> BTreeMap<_, _> {
             state
                 .flows()
-                .map(|flow| ((*flow.key).clone(), (flow.flow(), flow.add.clone())))
+                .map(|flow| (flow.key().decode(), (flow.flow(), flow.add().clone())))
                 .collect()
         };
         let (left_flows, right_flows) = (flows(left), flows(right));
@@ -431,7 +431,7 @@ proptest! {
 
     #[test]
     fn incremental_is_from_scratch_without_the_plain_path(is_populated in prop::bool::weighted(0.7), steps in prop::collection::vec(step(), 1..60)) {
-        check(is_populated, &steps, Options { plain_path: false })?;
+        check(is_populated, &steps, Options { plain_path: false, ..Options::default() })?;
     }
 }
 

@@ -294,10 +294,10 @@ impl Switches {
             let flows = self.flows.entry(node.clone()).or_default();
             for change in &delta.flows {
                 match change {
-                    FlowChange::Put(flow) => drop(flows.insert((*flow.key).clone(), flow.flow())),
+                    FlowChange::Put(flow) => drop(flows.insert(flow.key().decode(), flow.flow())),
                     FlowChange::Remove(key) => {
                         assert!(
-                            flows.remove(&**key).is_some(),
+                            flows.remove(&key.decode()).is_some(),
                             "removed a flow that {node} does not have: {key:?}"
                         );
                     }

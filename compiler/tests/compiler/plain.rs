@@ -316,8 +316,8 @@ proptest! {
         probes in prop::collection::vec(probe(), 1..40),
     ) {
         let network = build(&shape);
-        let (plain, _) = network.compile_with(Options { plain_path: true });
-        let (general, _) = network.compile_with(Options { plain_path: false });
+        let (plain, _) = network.compile_with(Options { plain_path: true, ..Options::default() });
+        let (general, _) = network.compile_with(Options { plain_path: false, ..Options::default() });
         let (plain, general) = (plain.view(), general.view());
         for probe in &probes {
             let (index, packet) = packet(probe, &shape.ports);
@@ -386,7 +386,10 @@ fn check(network: &Network, to: IpAddr, ttl: u8, options: Options, expected: &[(
 fn a_packet_is_routed_to_another_node_with_its_ttl_down_by_one() {
     let network = two_nodes();
     for plain_path in [true, false] {
-        let options = Options { plain_path };
+        let options = Options {
+            plain_path,
+            ..Options::default()
+        };
         for to in [IpAddr::V4(ipv4(1, 10)), IpAddr::V6(ipv6(1, 10))] {
             check(&network, to, 64, options, &[("p2", 63)]);
             check(&network, to, 1, options, &[]);
@@ -398,7 +401,10 @@ fn a_packet_is_routed_to_another_node_with_its_ttl_down_by_one() {
 fn a_router_answers_pings_of_its_addresses_wherever_they_are() {
     let network = two_nodes();
     for plain_path in [true, false] {
-        let options = Options { plain_path };
+        let options = Options {
+            plain_path,
+            ..Options::default()
+        };
         let gateways = [ipv4(0, 1), ipv4(1, 9), ipv4(0, 17), ipv4(1, 1)].map(IpAddr::V4);
         let link_local = IpAddr::V6(link_local(router_mac(0)));
         for to in gateways.into_iter().chain([IpAddr::V6(ipv6(1, 9))]) {
@@ -412,7 +418,10 @@ fn a_router_answers_pings_of_its_addresses_wherever_they_are() {
 fn what_no_route_is_for_is_dropped() {
     let network = two_nodes();
     for plain_path in [true, false] {
-        let options = Options { plain_path };
+        let options = Options {
+            plain_path,
+            ..Options::default()
+        };
         for to in [Ipv4Addr::new(8, 8, 8, 8), ipv4(1, 11), ipv4(9, 1)] {
             check(&network, IpAddr::V4(to), 64, options, &[]);
         }
@@ -423,7 +432,10 @@ fn what_no_route_is_for_is_dropped() {
 fn a_port_reaches_itself_through_the_router() {
     let network = two_nodes();
     for plain_path in [true, false] {
-        let options = Options { plain_path };
+        let options = Options {
+            plain_path,
+            ..Options::default()
+        };
         check(&network, IpAddr::V4(ipv4(0, 2)), 64, options, &[("p1", 63)]);
     }
 }

@@ -180,7 +180,10 @@ fn a_node_without_ports_of_a_network_gets_none_of_its_flows() {
     network.port(lan, "red", "0a:58:0a:00:00:02 10.0.0.2", 1, 5);
     network.port(lan, "blue", "0a:58:0a:00:00:03 10.0.0.3", 2, 5);
     for plain_path in [true, false] {
-        let (compiler, _) = network.compile_with(Options { plain_path });
+        let (compiler, _) = network.compile_with(Options {
+            plain_path,
+            ..Options::default()
+        });
         let state = compiler.desired(&node_name(3)).expect("a node");
         assert_eq!(state.flow_count(), idle);
         assert!(state.groups().is_empty());

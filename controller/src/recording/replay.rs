@@ -165,11 +165,10 @@ fn session_event(event: &Value) -> Result<session::Event, String> {
             let Ok((_, Message::FlowMod(change))) = Message::decode(&bytes(text)?) else {
                 return Err(format!("{text} is no flow"));
             };
-            let key = Arc::new(change.flow.key());
             let flow = CompiledFlow::new(change.flow).map_err(|error| error.to_string())?;
             delivery
                 .flows
-                .insert(key, is_wanted.then(|| Arc::new(flow)));
+                .insert(flow.key().clone(), is_wanted.then(|| Arc::new(flow)));
         }
     }
     for group in list(&delivered["groups"])? {

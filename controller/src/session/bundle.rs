@@ -16,9 +16,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use openflow_rs::{
-    BundleAdd, BundleControl, BundleStep, EncodeError, ErrorMessage, Flow, FlowKey, Group,
-};
+use openflow_rs::{BundleAdd, BundleControl, BundleStep, EncodeError, ErrorMessage, Group};
 use weft_compiler::{CompiledFlow, CompiledGroup};
 
 use super::ledger::Change;
@@ -221,8 +219,8 @@ impl Bundle {
 impl What {
     fn message(&self) -> Result<Bytes, EncodeError> {
         match self {
-            What::Flow(Change::Put { entry, .. }) => Ok(entry.add.clone()),
-            What::Flow(Change::Remove(key)) => delete_flow(key),
+            What::Flow(Change::Put { entry, .. }) => Ok(entry.add().clone()),
+            What::Flow(Change::Remove(key)) => key.delete_strict(),
             What::Group(Change::Put {
                 entry,
                 replaces: false,
@@ -234,20 +232,4 @@ impl What {
             What::Group(Change::Remove(id)) => Group::delete(*id),
         }
     }
-}
-
-fn delete_flow(key: &FlowKey) -> Result<Bytes, EncodeError> {
-    let FlowKey {
-        table,
-        priority,
-        matches,
-    } = key.clone();
-    Flow {
-        table,
-        priority,
-        cookie: 0,
-        matches,
-        actions: Vec::new(),
-    }
-    .delete_strict()
 }

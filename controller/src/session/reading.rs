@@ -5,8 +5,6 @@
 //!
 //! Must not: send anything.
 
-use std::sync::Arc;
-
 use openflow_rs::{FlowDesc, MultipartReply, Part};
 use weft_compiler::{CompiledFlow, CompiledGroup};
 
@@ -89,11 +87,11 @@ impl Reading {
     fn found_flow(&mut self, entry: FlowDesc, flows: &mut Ledger<CompiledFlow>) {
         // One that ends by itself is not one of ours, whatever it does until then.
         let lasts = entry.idle_timeout == 0 && entry.hard_timeout == 0;
-        let flow = entry.flow.canonical();
-        let key = Arc::new(flow.key());
-        let is_same = flows.found(key, |wanted| {
-            lasts && wanted.cookie == flow.cookie && wanted.actions == flow.actions
-        });
+        let Ok(flow) = CompiledFlow::new(entry.flow) else {
+            self.is_broken = true;
+            return;
+        };
+        let is_same = flows.found(flow.key().clone(), |wanted| lasts && *wanted == flow);
         self.count(is_same);
     }
 

@@ -46,7 +46,7 @@ fn flows_that_count_for_conjunctive_matches_become_one_that_counts_for_all() {
     state.put(&unit(1), &one);
     state.put(&unit(2), &other);
     state.put(&unit(1), &counting(1, 5, 1));
-    let actions = |state: &NodeState| state.flow(&one.key).map(|flow| flow.actions.clone());
+    let actions = |state: &NodeState| state.flow(one.key()).map(|flow| flow.flow().actions);
     let part = |id, clause| Action::Conjunction { id, clause, n: 2 };
     assert_eq!(
         actions(&state),
@@ -67,9 +67,9 @@ fn a_flow_that_does_something_holds_before_those_that_count_and_they_come_back()
     let (counts, does) = (counting(1, 9, 1), doing(1, 64));
     state.put(&unit(1), &counts);
     state.put(&unit(2), &does);
-    assert_eq!(state.flow(&does.key), Some(&does));
+    assert_eq!(state.flow(does.key()), Some(&does));
     state.remove(&unit(2), &does);
-    assert_eq!(state.flow(&does.key), Some(&counts));
+    assert_eq!(state.flow(does.key()), Some(&counts));
 }
 
 proptest! {
