@@ -23,6 +23,8 @@ const PURE: &[&str] = &[
     "expr/src",
     "northd/src/index",
     "northd/src/ipam",
+    "ovsdb/src/database",
+    "ovsdb/src/record.rs",
 ];
 const IMPURE: &[&str] = &[
     "tokio::",
