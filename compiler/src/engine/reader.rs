@@ -83,8 +83,8 @@ impl<'a> Reader<'a> {
 
     /// Who has the lowest claim, if anybody has one.
     pub(crate) fn first_claim(&mut self, key: Key) -> Option<Uuid> {
-        match self.read(key).set().first_key_value() {
-            Some((Member::Claim(_, uuid), _)) => Some(*uuid),
+        match self.read(key).set().first() {
+            Some(Member::Claim(_, uuid)) => Some(*uuid),
             _ => None,
         }
     }

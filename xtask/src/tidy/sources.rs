@@ -17,7 +17,7 @@ use super::{Finding, cargo_metadata, packages};
 /// Lines of a file, its tests aside, past which it holds two concepts.
 const LINES_MAX: usize = 800;
 
-/// Folders that promise to be pure, and what they must not name. Whole crates promise it by their manifest and clippy.toml.
+/// Folders and files that promise to be pure, and what they must not name. Whole crates promise it by their manifest and clippy.toml.
 const PURE: &[&str] = &[
     "compiler/src",
     "expr/src",
@@ -94,7 +94,7 @@ fn check_text(file: &str, text: &str) -> Vec<Finding> {
     if !is_tests
         && PURE.iter().any(|folder| {
             file.strip_prefix(folder)
-                .is_some_and(|rest| rest.starts_with('/'))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     {
         for (number, line) in code
