@@ -15,6 +15,7 @@
 //!
 //! Must not: do IO; read the clock.
 
+mod audit;
 mod commit;
 mod condition;
 mod delta;

@@ -9,29 +9,35 @@
 
 /// What a message may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
-    pub(crate) bytes: usize,
-    pub(crate) depth: usize,
+pub struct Limits {
+    /// Its length.
+    pub bytes: usize,
+    /// How deep objects and arrays may nest.
+    pub depth: usize,
     /// Bounds what parsing allocates: a few bytes of text can become a hundred of memory.
-    pub(crate) elements: usize,
+    pub elements: usize,
 }
 
 /// Why a stream cannot be cut any further.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FramingError {
+pub enum FramingError {
+    /// A message that is no object.
     #[error("a message starts with byte {0:#04x} where \"{{\" is expected")]
     NoObject(u8),
+    /// More bytes than a message may have.
     #[error("a message has more than {0} bytes")]
     TooLong(usize),
+    /// Nesting beyond what a message may have.
     #[error("a message nests deeper than {0}")]
     TooDeep(usize),
+    /// More elements than a message may have.
     #[error("a message has more than {0} elements")]
     TooMany(usize),
 }
 
 /// Bytes in, JSON texts out.
 #[derive(Debug)]
-pub(crate) struct Framer {
+pub struct Framer {
     limits: Limits,
     buffer: Vec<u8>,
     /// Bytes of the buffer already scanned; the message under way starts at 0.
@@ -44,13 +50,13 @@ pub(crate) struct Framer {
 
 impl Limits {
     /// For what clients send to a server.
-    pub(crate) const REQUESTS: Limits = Limits {
+    pub const REQUESTS: Limits = Limits {
         bytes: 32 << 20,
         depth: 64,
         elements: 2_000_000,
     };
     /// For what servers send to a client: a whole database at a time.
-    pub(crate) const REPLIES: Limits = Limits {
+    pub const REPLIES: Limits = Limits {
         bytes: 256 << 20,
         depth: 64,
         elements: 20_000_000,
@@ -58,7 +64,8 @@ impl Limits {
 }
 
 impl Framer {
-    pub(crate) fn new(limits: Limits) -> Framer {
+    /// At the start of a stream.
+    pub fn new(limits: Limits) -> Framer {
         Framer {
             limits,
             buffer: Vec::new(),
@@ -71,12 +78,15 @@ impl Framer {
     }
 
     /// Takes bytes in.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next whole text, or `None` until more bytes are pushed.
-    pub(crate) fn next_text(&mut self) -> Result<Option<Vec<u8>>, FramingError> {
+    ///
+    /// # Errors
+    /// What cannot be a message, or is larger than one may be. The stream cannot be cut any further.
+    pub fn next_text(&mut self) -> Result<Option<Vec<u8>>, FramingError> {
         if self.depth == 0 {
             let blank = self
                 .buffer

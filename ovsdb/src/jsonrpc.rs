@@ -10,18 +10,28 @@ use serde_json::Value;
 
 /// A message from the other side.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Message {
+pub enum Message {
     /// Wants an answer.
     Request {
+        /// What is asked for.
         method: String,
+        /// With what.
         params: Vec<Value>,
+        /// By which the answer is known; not null.
         id: Value,
     },
     /// Wants none.
-    Notification { method: String, params: Vec<Value> },
+    Notification {
+        /// What is told.
+        method: String,
+        /// With what.
+        params: Vec<Value>,
+    },
     /// Is one.
     Response {
+        /// The request's.
         id: Value,
+        /// `result`, or `error` where that is not null.
         result: Result<Value, Value>,
     },
 }
@@ -29,11 +39,30 @@ pub(crate) enum Message {
 /// Why a text is no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no JSON-RPC message: {0}")]
-pub(crate) struct MessageError(String);
+pub struct MessageError(String);
 
 impl Message {
+    /// The text, which [`Message::parse`] reads as this message.
+    pub fn to_text(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Message::Request { method, params, id } => write_request(&mut out, method, params, id),
+            Message::Notification { method, params } => {
+                write_request(&mut out, method, params, &Value::Null)
+            }
+            Message::Response { id, result } => match result {
+                Ok(result) => write_result(&mut out, id, result),
+                Err(error) => write_error(&mut out, id, error),
+            },
+        }
+        out
+    }
+
     /// Decodes a text.
-    pub(crate) fn parse(text: &[u8]) -> Result<Message, MessageError> {
+    ///
+    /// # Errors
+    /// It is no JSON, or no message.
+    pub fn parse(text: &[u8]) -> Result<Message, MessageError> {
         let value: Value =
             serde_json::from_slice(text).map_err(|error| MessageError(error.to_string()))?;
         let Value::Object(mut object) = value else {

@@ -41,6 +41,7 @@ mod server;
 mod storage;
 mod value;
 mod watch;
+pub mod wire;
 
 pub use connection::{ConnectOptions, Connection, Event, Lock, Monitor, MonitorTable};
 pub use database::{Committed, CommittedRow, Database};

@@ -55,6 +55,11 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
+    /// The next event, if there is one already.
+    pub(crate) fn take(&self) -> Option<Event> {
+        self.lock().events.pop_front()
+    }
+
     /// The next event; `None` once closed and empty. Cancel-safe.
     pub(crate) async fn next(&self) -> Option<Event> {
         loop {

@@ -175,6 +175,11 @@ impl ColumnType {
         self.max != Some(1)
     }
 
+    /// True if the column always holds exactly one atom.
+    pub(crate) fn is_scalar(&self) -> bool {
+        self.value.is_none() && self.min == 1 && self.max == Some(1)
+    }
+
     /// What a new row holds in this column unless told otherwise.
     pub fn default_datum(&self) -> Datum {
         match &self.value {
@@ -192,11 +197,9 @@ impl ColumnType {
         if self.min == 0 {
             return datum.is_empty();
         }
-        if self.is_mandatory_reference() {
-            // The nil UUID names no row: it must be seen when references are checked.
-            return false;
-        }
-        datum.len() == 1 && *datum == self.default_datum()
+        // The nil UUID names no row: it must be seen when references are checked. And to whoever reads a row, a set that
+        // is not there is an empty one.
+        !self.is_mandatory_reference() && self.is_scalar() && *datum == self.default_datum()
     }
 
     /// True if the column must reference a row, so that its default is never right.
@@ -215,6 +218,18 @@ impl ColumnType {
     /// A sentence about the first thing that does not fit.
     pub fn check(&self, datum: &Datum) -> Result<(), Misfit> {
         self.check_kinds(datum)?;
+        self.check_len(datum)?;
+        match datum {
+            Datum::Set(set) => set.iter().try_for_each(|atom| self.key.check(atom)),
+            Datum::Map(map) => map.iter().try_for_each(|(key, value)| {
+                self.key.check(key)?;
+                self.value.as_ref().map_or(Ok(()), |base| base.check(value))
+            }),
+        }
+    }
+
+    /// Checks the number of elements, and nothing else.
+    pub(crate) fn check_len(&self, datum: &Datum) -> Result<(), Misfit> {
         let len = datum.len();
         let max = self
             .max
@@ -228,13 +243,7 @@ impl ColumnType {
                 self.min
             )));
         }
-        match datum {
-            Datum::Set(set) => set.iter().try_for_each(|atom| self.key.check(atom)),
-            Datum::Map(map) => map.iter().try_for_each(|(key, value)| {
-                self.key.check(key)?;
-                self.value.as_ref().map_or(Ok(()), |base| base.check(value))
-            }),
-        }
+        Ok(())
     }
 
     /// Checks that the value is a set or a map of the right kinds of atom, and nothing else.

@@ -178,7 +178,7 @@ impl Running {
     }
 }
 
-/// A real `ovsdb-server` on the small schema.
+/// A real `ovsdb-server`.
 pub struct RealServer {
     directory: tempfile::TempDir,
     child: Option<Child>,
@@ -186,9 +186,14 @@ pub struct RealServer {
 
 impl RealServer {
     pub async fn start() -> RealServer {
+        RealServer::of(FAMILY).await
+    }
+
+    /// On this schema.
+    pub async fn of(text: &str) -> RealServer {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let schema = directory.path().join("family.ovsschema");
-        std::fs::write(&schema, FAMILY).expect("writable");
+        let schema = directory.path().join("db.ovsschema");
+        std::fs::write(&schema, text).expect("writable");
         let (database, schema) = (
             directory.path().join("conf.db"),
             schema.display().to_string(),

@@ -3,6 +3,7 @@
 //! The tools are a requirement: a missing one fails the tests that need it.
 
 mod client;
+mod differential;
 mod file;
 mod harness;
 mod tools;

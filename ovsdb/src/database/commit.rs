@@ -14,7 +14,7 @@ use crate::database::transaction::Transaction;
 use crate::database::{Delta, Refusal, RowDelta, RowKey, StoredRow};
 use crate::row::Row;
 use crate::schema::RefType;
-use crate::value::Datum;
+use crate::value::{Atom, Datum};
 
 /// What a transaction does to reference counts.
 #[derive(Default)]
@@ -213,10 +213,13 @@ impl Transaction<'_> {
                 .map(|schema| &schema.kind);
             if pruned.is_empty() && kind.is_some_and(|kind| kind.min > 0) {
                 return Err(Refusal::constraint(format!(
-                    "Deletion of weak reference(s) to deleted (or never-existing) rows from column \"{}\" in \"{}\" \
+                    "Deletion of {} weak reference(s) to deleted (or never-existing) rows from column \"{}\" in \"{}\" \
                      row {} caused this column to become empty, but constraints on this column disallow an empty \
                      column.",
-                    column.column, table.name, source.1
+                    datum.len().saturating_sub(pruned.len()),
+                    column.column,
+                    table.name,
+                    source.1
                 )));
             }
             row.set(column.column.clone(), pruned);
@@ -282,22 +285,62 @@ impl Transaction<'_> {
                     .copied()
                     .or_else(|| taken.insert((key.0, at, values.clone()), key.1));
                 if let Some(other) = other {
-                    return Err(Refusal::constraint(format!(
-                        "Transaction causes multiple rows in \"{}\" table to have identical values ({}) for index on \
-                         column(s) {}: rows {other} and {}.",
-                        table.name,
-                        values
-                            .iter()
-                            .map(Datum::to_string)
-                            .collect::<Vec<_>>()
-                            .join(", "),
-                        columns.join(", "),
-                        key.1
-                    )));
+                    return Err(self.duplicate(key.0, columns, key.1, other));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Says of two rows that an index does not allow both, as Open vSwitch says it.
+    fn duplicate(&self, id: usize, columns: &[Arc<str>], one: Uuid, other: Uuid) -> Refusal {
+        let table = self.database.table(id);
+        let row = |uuid: Uuid| table.rows.get(&uuid).map(|stored| &stored.row);
+        let values = |uuid: Uuid| -> Option<Vec<&Datum>> {
+            let row = row(uuid)?;
+            let columns = table.schema.columns.keys();
+            Some(columns.map(|column| table.value(row, column)).collect())
+        };
+        let (first, second) = match values(one) < values(other) {
+            true => (other, one),
+            false => (one, other),
+        };
+        let listed = |row: &Row| {
+            let values = columns.iter().map(|column| plain(table.value(row, column)));
+            enumerate(&values.collect::<Vec<_>>())
+        };
+        let history = |uuid: Uuid| {
+            match (self.before.get(&(id, uuid)), row(uuid)) {
+            (Some(None), _) => "was inserted by this transaction".to_owned(),
+            (Some(Some(before)), Some(now)) => {
+                let key = |row: &Row| table.index_key(columns, row);
+                match key(&before.row) == key(now) {
+                    true => "existed in the database before this transaction, which modified some of the row's columns \
+                             but not any columns in this index"
+                        .to_owned(),
+                    false => format!(
+                        "had the following index values before the transaction: {}",
+                        listed(&before.row)
+                    ),
+                }
+            }
+            _ => "existed in the database before this transaction and was not modified by the transaction".to_owned(),
+        }
+        };
+        let names: Vec<String> = columns
+            .iter()
+            .map(|column| format!("\"{column}\""))
+            .collect();
+        Refusal::constraint(format!(
+            "Transaction causes multiple rows in \"{}\" table to have identical values ({}) for index on column{} {}.  \
+             First row, with UUID {first}, {}.  Second row, with UUID {second}, {}.",
+            table.name,
+            row(one).map(|row| listed(row)).unwrap_or_default(),
+            if names.len() > 1 { "s" } else { "" },
+            enumerate(&names),
+            history(first),
+            history(second),
+        ))
     }
 
     /// All checks have passed: makes it so.
@@ -371,5 +414,26 @@ impl Transaction<'_> {
             .push(database.last_id, &delta, &database.tables);
         database.last_id = self.id;
         Some(delta)
+    }
+}
+
+/// A value as people write it: a string without quotes where it is a plain word.
+fn plain(datum: &Datum) -> String {
+    let word = |text: &&str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+    };
+    let text = datum.as_atom().and_then(Atom::as_str).filter(word);
+    text.map_or_else(|| datum.to_string(), str::to_owned)
+}
+
+/// `a`, `a and b`, `a, b and c`
+fn enumerate(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [word] => word.clone(),
+        [words @ .., last] => format!("{} and {last}", words.join(", ")),
     }
 }

@@ -220,6 +220,7 @@ fn replayed(
 ) -> Result<Row, String> {
     let changes =
         notation::row_from_json(row, &table.schema, None).map_err(|error| error.to_string())?;
+    let is_new = stored.is_none();
     let mut new = stored.map_or_else(Row::new, |stored| (*stored.row).clone());
     for (name, change) in &changes {
         let Some(column) = table.schema.column(name) else {
@@ -240,6 +241,9 @@ fn replayed(
         kind.check(&datum)
             .map_err(|misfit| format!("column {name}: {misfit}"))?;
         new.set(name.clone(), datum);
+    }
+    if is_new {
+        table.complete(&mut new);
     }
     table.normalize(&mut new);
     Ok(new)
@@ -326,7 +330,10 @@ impl Serialize for RowRecord<'_> {
             RowRecord::Put(schema, row) => {
                 let mut object = serializer.serialize_map(None)?;
                 for (name, datum) in row.iter() {
-                    if schema.column(name).is_some_and(|column| !column.ephemeral) {
+                    // Open vSwitch leaves out every default.
+                    let lasts =
+                        |column: &ColumnSchema| !column.ephemeral && !is_default(column, datum);
+                    if schema.column(name).is_some_and(lasts) {
                         object.serialize_entry(&**name, datum)?;
                     }
                 }

@@ -19,6 +19,10 @@ pub(crate) fn check(table: &Table, mutation: &Mutation) -> Result<(), Refusal> {
     }
     let kind = &schema.kind;
     let problem = match mutation.mutator {
+        Mutator::Insert | Mutator::Delete if kind.is_scalar() => Some(format!(
+            "its type does not allow \"{}\"",
+            mutation.mutator.name()
+        )),
         Mutator::Insert => kind
             .check_kinds(&mutation.value)
             .err()

@@ -92,6 +92,16 @@ impl Table {
         });
     }
 
+    /// Puts into a new row the defaults that a row does not leave out.
+    pub(crate) fn complete(&self, row: &mut Row) {
+        for (column, default) in &self.defaults {
+            let kind = self.schema.column(column).map(|schema| &schema.kind);
+            if row.get(column).is_none() && kind.is_some_and(|kind| !kind.is_default(default)) {
+                row.set(column.clone(), default.clone());
+            }
+        }
+    }
+
     /// A row's values in the columns of the schema's n-th index.
     pub(crate) fn index_key(&self, index: &[Arc<str>], row: &Row) -> Vec<Datum> {
         index

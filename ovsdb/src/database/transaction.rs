@@ -256,12 +256,9 @@ impl<'d> Transaction<'d> {
         let schema = self.database.table(table);
         let uuid = uuid.unwrap_or_else(Uuid::new_v4);
         if schema.rows.contains_key(&uuid) || self.before.contains_key(&(table, uuid)) {
-            let details = format!(
-                "Row {uuid} would duplicate a UUID already present within table {} or deleted within the same \
-                 transaction.",
-                schema.name
-            );
-            return Err(Refusal::new("duplicate uuid", details));
+            let details = "This UUID would duplicate a UUID already present within the table or deleted within the \
+                           same transaction.";
+            return Err(Refusal::new("duplicate uuid", details.to_owned()));
         }
         self.check_values(table, row)?;
         let mut row = row.clone();
@@ -270,18 +267,17 @@ impl<'d> Transaction<'d> {
             if row.get(column).is_some() {
                 continue;
             }
-            // A default need not satisfy the column's constraints.
-            let kind = &column_schema.kind;
-            let problem = match kind.check(schema.value(&row, column)) {
-                Err(misfit) => misfit.to_string(),
-                Ok(()) if kind.is_mandatory_reference() => "it must reference a row".to_owned(),
-                Ok(()) => continue,
+            // A default need not satisfy the column's constraints. One that names no row is refused when references are
+            // checked.
+            let Err(problem) = column_schema.kind.check(schema.value(&row, column)) else {
+                continue;
             };
             return Err(Refusal::constraint(format!(
                 "Column {column} of table {} is not given and may not have its default: {problem}",
                 schema.name
             )));
         }
+        schema.complete(&mut row);
         self.write((table, uuid), Some(row));
         Ok(Output::Inserted(uuid))
     }

@@ -73,7 +73,8 @@ fn operation_from_json(
                 if !defined.insert(name.to_owned()) {
                     return Err(Refusal::new(
                         "duplicate uuid-name",
-                        format!("uuid-name {name:?} appeared on an earlier \"insert\" operation."),
+                        "This \"uuid-name\" appeared on an earlier \"insert\" operation."
+                            .to_owned(),
                     ));
                 }
                 uuid = Some(uuid.unwrap_or_else(|| names.resolve(name)));
@@ -164,7 +165,7 @@ fn operation_from_json(
         }
         "commit" => {
             members = &["op", "durable"];
-            let durable = object.get("durable").map_or(Some(false), Value::as_bool);
+            let durable = member(object, "durable")?.as_bool();
             Operation::Commit {
                 durable: durable.ok_or_else(|| syntax("durable is no boolean".to_owned()))?,
             }
@@ -321,6 +322,11 @@ fn mutation(value: &Value, schema: &TableSchema, names: &mut Names) -> Result<Mu
             clip(value)
         )));
     };
+    if column == "_uuid" || column == "_version" {
+        return Err(Refusal::constraint(format!(
+            "Cannot mutate immutable column {column}."
+        )));
+    }
     let Some((column, column_schema)) = schema.columns.get_key_value(column.as_str()) else {
         return Err(unknown_column(column));
     };
@@ -373,7 +379,8 @@ pub(crate) fn columns_from_json(
         let name = name
             .as_str()
             .ok_or_else(|| syntax(format!("{} is no column name", clip(name))))?;
-        let (column, _) = column_type(name, schema)?;
+        let (column, _) = column_type(name, schema)
+            .map_err(|_| syntax(format!("{name:?} is no column of this table")))?;
         if columns.contains(&column) {
             return Err(syntax(format!("column {column} is named twice")));
         }
@@ -419,7 +426,16 @@ fn row_from_json(
     }) {
         return Err(unknown_column(unknown));
     }
-    notation::row_from_json(value, schema, Some(names)).map_err(|error| syntax(error.to_string()))
+    let row = notation::row_from_json(value, schema, Some(names))
+        .map_err(|error| syntax(error.to_string()))?;
+    // Too few or too many elements are no value of the column at all, whatever they are.
+    for (column, datum) in &row {
+        let kind = schema.column(column).map(|schema| &schema.kind);
+        if let Some(misfit) = kind.and_then(|kind| kind.check_len(datum).err()) {
+            return Err(syntax(format!("column {column}: {misfit}")));
+        }
+    }
+    Ok(row)
 }
 
 fn member<'a>(object: &'a Object<String, Value>, name: &str) -> Result<&'a Value, Refusal> {

@@ -199,3 +199,26 @@ fn every_table_that_is_referred_to_exists() {
         assert!(schema.tables.contains_key(&to), "{from} refers to {to}");
     }
 }
+
+/// A row was inserted without the column, held one element for the database, and was read as if it held none.
+#[test]
+fn a_set_that_may_not_be_empty_is_read_as_the_database_holds_it() {
+    let mut database = weft_ovsdb::Database::new(database_schema());
+    let port = LogicalRouterPort {
+        uuid: Uuid::from_u128(1),
+        ..LogicalRouterPort::default()
+    };
+    let router = LogicalRouter {
+        uuid: Uuid::from_u128(2),
+        ports: [port.uuid].into(),
+        ..LogicalRouter::default()
+    };
+    database
+        .transact(&[port.insert(), router.insert()])
+        .expect("the default of networks is one empty string");
+    let row = database
+        .row(LogicalRouterPort::NAME, port.uuid)
+        .expect("it is there");
+    let read = LogicalRouterPort::from_row(port.uuid, row).expect("it fits");
+    assert_eq!(read.networks.iter().collect::<Vec<_>>(), [""], "{row:?}");
+}

@@ -146,7 +146,10 @@ fn a_record_without_differences_holds_values() {
     let row = |any: Value| json!({"_date": 1, "T": {Uuid::nil().to_string(): {"any": any}}});
     database.replay(&row(json!("x"))).unwrap();
     database.replay(&row(json!("y"))).unwrap();
-    assert_eq!(rows(&database)[0].2, Row::new().with("any", "y"));
+    assert_eq!(
+        rows(&database)[0].2,
+        Row::new().with("any", "y").with("some", "")
+    );
 }
 
 #[test]
@@ -204,7 +207,10 @@ fn rows_take_on_another_schema() {
     );
     assert_eq!(
         rows(&converted.database)[0].2,
-        Row::new().with("number", 5).with("one", "y")
+        Row::new()
+            .with("number", 5)
+            .with("one", "y")
+            .with("some", "")
     );
 
     let mut narrow = schema();
