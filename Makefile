@@ -28,20 +28,20 @@ e2e-kernel: ## the same cases on the kernel datapath, in a small virtual machine
 bench: build ## the measurements behind the numbers in docs/performance (BENCH=added-pod picks one)
 	@$(SETUP) build fabric -- cargo run --release --locked --quiet --package weft-bench --target-dir target -- $(BENCH)
 
-fuzz: ## every decoder against random bytes (FUZZ_SECONDS=30 for each)
-	@$(SETUP) build -- cargo xtask fuzz
+fuzz: ## every decoder against hostile bytes (FUZZ_SECONDS=30 for each, FUZZ_TARGETS=word picks some)
+	@$(SETUP) build fuzz -- cargo xtask fuzz
 
 fmt: ## format the code
 	@$(SETUP) lint -- cargo fmt --all
 
-lint: ## formatting, tidy, clippy and documentation, warnings denied
+lint: ## formatting, tidy, clippy, documentation and dependencies, warnings denied
 	@$(SETUP) build lint -- cargo xtask lint
 
 docs: ## write the generated documents, and the API documentation into target/doc
 	@$(SETUP) build -- cargo xtask docs
 
-nightly: ## what is too slow for every change: each crate alone, dependencies and advisories, fuzzing
-	@$(SETUP) build fabric lint test -- cargo xtask nightly
+nightly: ## what is too slow for every change: each crate alone, advisories, fuzzing
+	@$(SETUP) build fabric fuzz lint test -- cargo xtask nightly
 
 clean: ## remove what was built
 	rm -rf target fuzz/target

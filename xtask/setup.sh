@@ -5,7 +5,7 @@
 #
 # build: a Rust new enough and a linker.   lint: rustfmt and clippy.
 # fabric: Open vSwitch and iproute2.       test: the programs that tests hold weft against.
-# vm: qemu, and what unpacks a kernel.
+# vm: qemu, and what unpacks a kernel.     fuzz: a C++ compiler.
 #
 # Debian and Ubuntu (apt), as root or with sudo. It asks nothing, installs nothing that is there already,
 # and starts no daemon. This is the only logic outside Rust, because Rust may not be there yet.
@@ -95,8 +95,8 @@ jobs=
 while [ $# -gt 0 ]; do
     case $1 in
     --) shift; break ;;
-    build | lint | fabric | test | vm) jobs="$jobs $1 " ;;
-    *) die "unknown job '$1': build, lint, fabric, test or vm, then -- and a command" ;;
+    build | lint | fabric | test | vm | fuzz) jobs="$jobs $1 " ;;
+    *) die "unknown job '$1': build, lint, fabric, test, vm or fuzz, then -- and a command" ;;
     esac
     shift
 done
@@ -113,6 +113,10 @@ esac
 case $jobs in *" test "*)
     want ovn-nbctl ovn-common
     want tcpdump tcpdump
+    ;;
+esac
+case $jobs in *" fuzz "*)
+    want c++ g++
     ;;
 esac
 case $jobs in *" vm "*)

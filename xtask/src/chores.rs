@@ -3,16 +3,16 @@
 //! Must not: check anything itself; the checks of our own are in `tidy`.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::tidy;
+use crate::{fuzz, tidy};
 
-/// Formatting, tidy, clippy, documentation: cheapest first.
+/// Formatting, tidy, clippy, documentation, dependencies: cheapest first.
 pub fn lint(root: &Path) -> Result<()> {
     cargo(root, &["fmt", "--all", "--check"]).context("the code is not formatted: run make fmt")?;
     tidy::run(root)?;
@@ -28,7 +28,31 @@ pub fn lint(root: &Path) -> Result<()> {
             "warnings",
         ],
     )?;
-    api_documentation(root)
+    api_documentation(root)?;
+    run(Command::new(cargo_deny(root)?)
+        .args(["--log-level=error", "check", "bans", "licenses", "sources"])
+        .current_dir(root))
+    .context("a dependency that deny.toml does not allow: its message is above")
+}
+
+/// cargo-deny: the one on PATH, or one built here, once. A build without optimization takes half as long, and is fast enough.
+fn cargo_deny(root: &Path) -> Result<PathBuf> {
+    let own = root.join("target/tools");
+    let places = [PathBuf::from("cargo-deny"), own.join("bin/cargo-deny")];
+    if let Some(program) = places
+        .into_iter()
+        .find(|program| succeeds(Command::new(program).arg("--version")))
+    {
+        return Ok(program);
+    }
+    run(Command::new("cargo")
+        .args(["install", "--locked", "--debug", "--root"])
+        .arg(&own)
+        .arg("cargo-deny")
+        // Its own folder: the workspace's may be cleaned, or be another one's.
+        .env("CARGO_TARGET_DIR", own.join("build"))
+        .current_dir(root))?;
+    Ok(own.join("bin/cargo-deny"))
 }
 
 /// Writes the generated documents, then builds the API documentation.
@@ -51,40 +75,7 @@ fn api_documentation(root: &Path) -> Result<()> {
         .current_dir(root))
 }
 
-/// Runs every fuzz target for `FUZZ_SECONDS`.
-pub fn fuzz(root: &Path) -> Result<()> {
-    if !root.join("fuzz/Cargo.toml").exists() {
-        bail!("there is no fuzz/Cargo.toml, so there is nothing to fuzz");
-    }
-    let seconds = std::env::var("FUZZ_SECONDS").unwrap_or_else(|_| "30".to_owned());
-    let _: u32 = seconds.parse().with_context(|| {
-        format!("FUZZ_SECONDS is {seconds:?}: it takes a whole number of seconds")
-    })?;
-    if !succeeds(Command::new("cargo").args(["+nightly", "--version"])) {
-        run(Command::new("rustup").args(["toolchain", "install", "nightly", "--profile=minimal"]))
-            .context("fuzzing needs a nightly Rust, which rustup installs")?;
-    }
-    if !succeeds(Command::new("cargo").args(["fuzz", "--version"])) {
-        cargo(root, &["install", "--locked", "cargo-fuzz"])?;
-    }
-    let listed = Command::new("cargo")
-        .args(["+nightly", "fuzz", "list"])
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()?;
-    let targets = String::from_utf8_lossy(&listed.stdout).into_owned();
-    if !listed.status.success() || targets.trim().is_empty() {
-        bail!("cargo fuzz list names no target");
-    }
-    for target in targets.lines() {
-        let limit = format!("-max_total_time={seconds}");
-        cargo(root, &["+nightly", "fuzz", "run", target, "--", &limit])
-            .with_context(|| format!("fuzz target {target}: the input is under fuzz/artifacts"))?;
-    }
-    Ok(())
-}
-
-/// Each crate alone, because one crate's features hide what another forgot; cargo-deny; fuzzing.
+/// Each crate alone, because one crate's features hide what another forgot; advisories; fuzzing.
 pub fn nightly(root: &Path) -> Result<()> {
     for package in tidy::workspace_packages(root)? {
         cargo(
@@ -93,25 +84,22 @@ pub fn nightly(root: &Path) -> Result<()> {
         )
         .with_context(|| format!("{package} does not compile alone"))?;
     }
-    if !succeeds(Command::new("cargo").args(["deny", "--version"])) {
-        cargo(root, &["install", "--locked", "cargo-deny"])?;
-    }
-    cargo(root, &["deny", "check", "bans", "licenses", "sources"])?;
+    let deny = cargo_deny(root)?;
     // A new advisory warns: it comes from outside, and no change of ours caused it.
-    if let Err(error) = cargo(root, &["deny", "check", "advisories"]) {
+    if let Err(error) = run(Command::new(&deny)
+        .args(["check", "advisories"])
+        .current_dir(root))
+    {
         println!("warning: advisories: {error:#}");
     }
-    if root.join("fuzz/Cargo.toml").exists() {
-        fuzz(root)?;
-    }
-    Ok(())
+    fuzz::run(root)
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+pub fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
     run(Command::new("cargo").args(arguments).current_dir(root))
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let shown = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy())

@@ -13,6 +13,7 @@
 )]
 
 mod chores;
+mod fuzz;
 mod tidy;
 mod vm;
 
@@ -30,15 +31,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// What must hold for every change: formatting, tidy, clippy and documentation, warnings denied
+    /// What must hold for every change: formatting, tidy, clippy, documentation and dependencies, warnings denied
     Lint,
-    /// The house rules that no other tool checks: file headers and sizes, stray files, documents, licences
+    /// The house rules that no other tool checks: file headers and sizes, stray files, documents
     Tidy,
     /// Write the generated documents and build the API documentation
     Docs,
     /// Run every fuzz target for a while (FUZZ_SECONDS each, 30 when unset)
     Fuzz,
-    /// What is too slow for every change: each crate alone, dependencies and advisories, fuzzing
+    /// What is too slow for every change: each crate alone, advisories, fuzzing
     Nightly,
     /// The packet tests and the demo on the kernel datapath, in a virtual machine
     E2eKernel {
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
         Chore::Lint => chores::lint(&root),
         Chore::Tidy => tidy::run(&root),
         Chore::Docs => chores::docs(&root),
-        Chore::Fuzz => chores::fuzz(&root),
+        Chore::Fuzz => fuzz::run(&root),
         Chore::Nightly => chores::nightly(&root),
         Chore::E2eKernel { settings, cases } => vm::packet_tests(&root, &settings, &cases),
         Chore::Vm { settings, command } => vm::run(&root, &settings, &[command]),

@@ -6,7 +6,6 @@
 //! Must not: change a file. `cargo xtask docs` writes what is generated.
 
 mod documents;
-mod licences;
 mod sources;
 
 use std::{collections::BTreeSet, fmt, path::Path, process::Command};
@@ -45,7 +44,6 @@ pub fn run(root: &Path) -> Result<()> {
     let mut findings = Vec::new();
     findings.extend(sources::check(root, &files, &metadata)?);
     findings.extend(documents::check(root, &files)?);
-    findings.extend(licences::check(root, &metadata)?);
     for (path, text) in generated_documents() {
         if std::fs::read_to_string(root.join(path)).ok().as_deref() != Some(text.as_str()) {
             findings.push(Finding::new(

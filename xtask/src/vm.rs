@@ -23,7 +23,6 @@ mod machine;
 
 use std::{
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -49,15 +48,7 @@ pub struct Settings {
 pub fn run(root: &Path, settings: &Settings, commands: &[Vec<OsString>]) -> Result<()> {
     let begin = Instant::now();
     let folder = root.join("target/vm");
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let lock = fs::File::create(folder.join("lock"))?;
-    if lock.try_lock().is_err() {
-        println!(
-            "-- waiting for the machine that another cargo xtask runs in {}",
-            folder.display()
-        );
-        lock.lock()?;
-    }
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let kernel = kernel::fetch(root, &folder)?;
     let accelerator = if settings.emulate {
         Accelerator::Emulation
@@ -70,7 +61,7 @@ pub fn run(root: &Path, settings: &Settings, commands: &[Vec<OsString>]) -> Resu
         folder: root.to_owned(),
         commands: commands.to_vec(),
     };
-    fs::write(&initramfs, initramfs::build(&kernel, &job)?)
+    std::fs::write(&initramfs, initramfs::build(&kernel, &job)?)
         .with_context(|| initramfs.display().to_string())?;
     println!(
         "-- {} on {accelerator}, ready to boot after {:.1} s",

@@ -114,7 +114,7 @@ fn a_job_nobody_knows_is_refused_by_name() {
         .expect_err("refused");
     assert_eq!(
         refused,
-        "setup: unknown job 'biuld': build, lint, fabric, test or vm, then -- and a command\n"
+        "setup: unknown job 'biuld': build, lint, fabric, test, vm or fuzz, then -- and a command\n"
     );
 }
 

@@ -79,10 +79,6 @@ impl Task {
                     backoff.connected(Instant::now());
                     self.watch(&connection, monitor).await;
                 }
-                // The connection has said so itself.
-                Err(error @ weft_ovsdb::Error::Timeout { .. }) => {
-                    tracing::debug!(%error, "node's database is awaited")
-                }
                 Err(error) => self.complain(&error.to_string()),
             }
             tokio::time::sleep(backoff.failed(Instant::now(), rand::random())).await;
@@ -147,17 +143,14 @@ impl Task {
                 self.complaint = None;
             }
             weft_ovsdb::Event::Changes(_) => {}
-            // The connection has said so itself.
-            weft_ovsdb::Event::Disconnected { reason } => {
-                tracing::debug!(reason, "node's database is away")
-            }
+            weft_ovsdb::Event::Disconnected { reason } => self.complain(reason),
         }
     }
 
     /// Said once, however often it is tried.
     fn complain(&mut self, reason: &str) {
         if self.complaint.as_deref() != Some(reason) {
-            tracing::warn!(remote = %self.remote, reason, "node's database cannot be followed; trying again");
+            tracing::warn!(remote = %self.remote, reason, "node's database is not reachable; trying again");
             self.complaint = Some(reason.to_owned());
         }
     }
