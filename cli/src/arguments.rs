@@ -4,6 +4,8 @@
 //!
 //! Must not: do anything a command does.
 
+mod certificates;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,6 +14,9 @@ use weft_e2e::probe::Probe;
 use weft_ovsdb::{Passive, Remote};
 
 use crate::logging::LogFormat;
+pub(crate) use certificates::{
+    Certificate, Certificates, ForController, Init, Node, NodesCertificates, Pki,
+};
 
 /// weft: logical networks for Kubernetes on stock Open vSwitch, from one place.
 #[derive(Debug, Parser)]
@@ -77,6 +82,9 @@ pub(crate) enum Command {
     LflowList(LflowList),
     /// The way of a packet through the logical network, stage by stage, as ovn-trace prints it
     Trace(Trace),
+    /// CAs and certificates for mutual TLS, without Kubernetes
+    #[command(subcommand)]
+    Pki(Pki),
     /// A small cluster on this machine: nodes with a real Open vSwitch, pods, and who reaches whom
     Demo(Demo),
 }
@@ -101,7 +109,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) nodes: PathBuf,
 
-    /// Where the northbound database listens, such as punix:PATH or ptcp:PORT:HOST; may be repeated
+    /// Where the northbound database listens, such as punix:PATH or pssl:PORT:HOST; may be repeated
     #[arg(long, value_name = "REMOTE", default_value = DEFAULT_LISTEN)]
     pub(crate) nb_listen: Vec<Passive>,
 
@@ -112,6 +120,9 @@ pub(crate) struct Run {
     /// [default: none: the database holds what the manifests say, and is empty at the next start]
     #[arg(long, value_name = "FILE")]
     pub(crate) nb_db: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
 }
 
 /// Options of `weft nb`.
@@ -121,7 +132,7 @@ pub(crate) struct Run {
   ovn-nbctl --db=unix:/run/weft/nb.sock ls-add blue
   ovsdb-tool show-log /var/lib/weft/nb.db")]
 pub(crate) struct Nb {
-    /// Where the database listens, such as punix:PATH or ptcp:PORT:HOST; may be repeated
+    /// Where the database listens, such as punix:PATH or pssl:PORT:HOST; may be repeated
     #[arg(long, value_name = "REMOTE", default_value = DEFAULT_LISTEN)]
     pub(crate) listen: Vec<Passive>,
 
@@ -129,6 +140,9 @@ pub(crate) struct Nb {
     /// [default: none: the database is empty at the next start]
     #[arg(long, value_name = "FILE")]
     pub(crate) db: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
 }
 
 /// Options of `weft northd`.
@@ -146,6 +160,9 @@ pub(crate) struct Northd {
     /// The northbound database that the rows are written to
     #[arg(long, env = "OVN_NB_DB", value_name = "REMOTE", default_value = DEFAULT_CONNECT)]
     pub(crate) nb: Remote,
+
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
 }
 
 /// Options of `weft controller`.
@@ -153,14 +170,15 @@ pub(crate) struct Northd {
 #[command(after_help = "Examples:
   weft controller --nb unix:/run/weft/nb.sock --nodes nodes.yaml     beside weft nb --listen punix:/run/weft/nb.sock
   weft controller --nb tcp:192.0.2.1:6641 --nodes nodes.yaml         an ovsdb-server that holds OVN_Northbound
+  weft controller --nodes nodes.yaml -p key.pem -c cert.pem --nodes-ca-cert nodes-ca.pem      nodes over ssl:
 
 The nodes file is watched; one that cannot be used changes nothing. A node that leaves it keeps its flows. nodes.yaml:
   nodes:
     - name: n1
       ovsdb: unix:/run/openvswitch/db.sock
     - name: n2
-      ovsdb: tcp:192.0.2.2:6640
-      openflow: tcp:192.0.2.2:6653   # by default, or the bridge's management socket beside a unix ovsdb
+      ovsdb: ssl:192.0.2.2:6640      # or tcp: for tests; its certificate has to name n2
+      openflow: ssl:192.0.2.2:6653   # by default, or the bridge's management socket beside a unix ovsdb
       encapIp: 192.0.2.2             # unless the node's external_ids:ovn-encap-ip says it")]
 pub(crate) struct Controller {
     /// The northbound database to follow
@@ -173,6 +191,9 @@ pub(crate) struct Controller {
 
     #[command(flatten)]
     pub(crate) sessions: Sessions,
+
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
 }
 
 /// How the sessions with the nodes are kept.
@@ -185,6 +206,9 @@ pub(crate) struct Sessions {
     /// Write down all that the sessions with the nodes hear and do, to be played again as a test; grows without bound
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) nodes_certificates: NodesCertificates,
 }
 
 /// Where objects come from in stand-alone mode.
@@ -205,11 +229,15 @@ pub(crate) struct Manifests {
 #[command(after_help = "Examples:
   weft show
   weft show --db unix:/run/weft/nb.sock
-  OVN_NB_DB=tcp:192.0.2.1:6641 weft ls-list")]
+  OVN_NB_DB=tcp:192.0.2.1:6641 weft ls-list
+  weft show --db ssl:192.0.2.1:6641 -p key.pem -c cert.pem -C controllers-ca.pem")]
 pub(crate) struct Database {
     /// The northbound database to look at
     #[arg(long, env = "OVN_NB_DB", value_name = "REMOTE", default_value = DEFAULT_CONNECT)]
     pub(crate) db: Remote,
+
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
 }
 
 /// Options of `weft show`.

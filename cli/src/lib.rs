@@ -11,10 +11,12 @@
 //! Must not: hold logic that another crate could use; a command parses, calls, prints.
 
 mod arguments;
+mod certificates;
 mod demo;
 mod logging;
 mod nb;
 mod network;
+mod pki;
 mod run;
 mod show;
 mod shutdown;
@@ -90,6 +92,7 @@ fn on_runtime(command: Command) -> Result<()> {
             Command::LspList(arguments) => show::ports(arguments).await,
             Command::LflowList(arguments) => network::list_logical_flows(arguments).await,
             Command::Trace(arguments) => trace::run(arguments).await,
+            Command::Pki(command) => pki::run(command),
             Command::Demo(_) => unreachable!("the demo starts its own runtime"),
         }
     })

@@ -8,17 +8,22 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio_util::sync::CancellationToken;
 use weft_ovsdb::{
-    ConnectOptions, Connection, Database, Listening, Passive, Remote, Server, Stored,
+    ConnectOptions, Connection, Database, ListenOptions, Listening, Passive, Remote, Server,
+    Stored, Tls,
 };
 use weft_schema::nb;
 
-use crate::{arguments::Nb, shutdown};
+use crate::{
+    arguments::{self, Certificates, Nb},
+    certificates, shutdown,
+};
 
 /// Serves until a signal.
 pub(crate) async fn run(arguments: Nb) -> Result<()> {
     let cancel = shutdown::on_signal()?;
     let server = server(arguments.db).await?;
-    let listeners = listen(&server, arguments.listen, &cancel).await?;
+    let tls = certificates::northbound(&arguments.certificates)?;
+    let listeners = listen(&server, arguments.listen, tls, &cancel).await?;
     cancel.cancelled().await;
     close(&server, listeners).await;
     Ok(())
@@ -40,6 +45,7 @@ pub(crate) async fn server(file: Option<PathBuf>) -> Result<Server> {
 pub(crate) async fn listen(
     server: &Server,
     passives: Vec<Passive>,
+    tls: Option<Tls>,
     cancel: &CancellationToken,
 ) -> Result<Vec<Listening>> {
     let mut listeners = Vec::with_capacity(passives.len());
@@ -49,7 +55,12 @@ pub(crate) async fn listen(
         {
             make_folder(folder, &passive.to_string()).await?;
         }
-        listeners.push(server.listen(passive, cancel.clone()).await?);
+        let options = ListenOptions {
+            tls: tls.clone(),
+            ..ListenOptions::default()
+        };
+        let listening = server.listen_with(passive, options, cancel.clone());
+        listeners.push(listening.await?);
     }
     Ok(listeners)
 }
@@ -75,15 +86,22 @@ pub(crate) async fn close(server: &Server, listeners: Vec<Listening>) {
 }
 
 /// A connection to a database that is somebody else's.
-pub(crate) fn connect(remote: Remote) -> Connection {
-    Connection::connect(remote, nb::DATABASE, ConnectOptions::default())
+pub(crate) fn connect(remote: Remote, certificates: &Certificates) -> Result<Connection> {
+    let options = ConnectOptions {
+        // Whoever the controllers' CA has signed may be the database.
+        tls: certificates::northbound(certificates)?.map(|tls| tls.to_anyone()),
+        ..ConnectOptions::default()
+    };
+    Ok(Connection::connect(remote, nb::DATABASE, options))
 }
 
 /// As [`connect`], for somebody who waits at a prompt: it is told soon that nobody answers.
-pub(crate) fn connect_now(remote: Remote) -> Connection {
+pub(crate) fn connect_now(database: &arguments::Database) -> Result<Connection> {
     let options = ConnectOptions {
         request_timeout: Duration::from_secs(5),
+        tls: certificates::northbound(&database.certificates)?.map(|tls| tls.to_anyone()),
         ..ConnectOptions::default()
     };
-    Connection::connect(remote, nb::DATABASE, options)
+    let remote = database.db.clone();
+    Ok(Connection::connect(remote, nb::DATABASE, options))
 }

@@ -20,13 +20,18 @@ use anyhow::{Result, bail};
 use weft_compiler::{
     Binding, Compiler, Input, Node, NodeName, Ofport, Options, pipeline::TUNNEL_OFPORT,
 };
-use weft_ovsdb::{Connection, Operation, OperationResult, Remote, RowChange};
+use weft_ovsdb::{Connection, Operation, OperationResult, RowChange};
 use weft_schema::{
     keys,
     nb::{Change, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort},
 };
 
-use crate::{arguments::LflowList, nb, show::with_hint, terminal};
+use crate::{
+    arguments::{Database, LflowList},
+    nb,
+    show::with_hint,
+    terminal,
+};
 
 /// A compiled network, and the rows that a look at it starts from.
 pub(crate) struct Compiled {
@@ -38,7 +43,7 @@ pub(crate) struct Compiled {
 
 /// `weft lflow-list`.
 pub(crate) async fn list_logical_flows(arguments: LflowList) -> Result<()> {
-    let compiled = compile(arguments.database.db).await?;
+    let compiled = compile(&arguments.database).await?;
     let view = compiled.compiler.view();
     let of = match &arguments.only {
         None => None,
@@ -59,9 +64,9 @@ pub(crate) async fn list_logical_flows(arguments: LflowList) -> Result<()> {
 }
 
 /// Compiles what the database holds.
-pub(crate) async fn compile(remote: Remote) -> Result<Compiled> {
-    let connection = nb::connect_now(remote.clone());
-    let changes = with_hint(&remote, rows(&connection).await)?;
+pub(crate) async fn compile(database: &Database) -> Result<Compiled> {
+    let connection = nb::connect_now(database)?;
+    let changes = with_hint(&database.db, rows(&connection).await)?;
     let mut compiled = Compiled {
         compiler: Compiler::new(Options::default()),
         switches: Vec::new(),

@@ -24,8 +24,8 @@ use weft_ovsdb::Connection;
 use weft_schema::nb::DATABASE;
 
 use crate::{
-    arguments::{Controller, Manifests, Northd, Run, Sessions},
-    nb, shutdown,
+    arguments::{Certificates, Controller, Manifests, Northd, Run, Sessions},
+    certificates, nb, shutdown,
 };
 
 /// Everything in one process.
@@ -34,7 +34,9 @@ pub(crate) async fn run(arguments: Run) -> Result<()> {
     // The database outlives those who write to it: its clients see the last of what they did.
     let database_cancel = CancellationToken::new();
     let server = nb::server(arguments.nb_db).await?;
-    let listeners = nb::listen(&server, arguments.nb_listen, &database_cancel).await?;
+    let certificates = arguments.certificates;
+    let tls = certificates::northbound(&certificates)?;
+    let listeners = nb::listen(&server, arguments.nb_listen, tls, &database_cancel).await?;
     let mut parts = Parts::new(cancel);
     let northbound = Connection::local(&server, DATABASE);
     // The database starts empty, or as it was long ago: nothing is taken from a node before northd has been through it.
@@ -48,9 +50,10 @@ pub(crate) async fn run(arguments: Run) -> Result<()> {
     parts.controller(
         arguments.nodes,
         arguments.sessions,
+        &certificates,
         Connection::local(&server, DATABASE),
         Some(filled),
-    );
+    )?;
     let outcome = parts.join().await;
     database_cancel.cancel();
     nb::close(&server, listeners).await;
@@ -63,7 +66,7 @@ pub(crate) async fn northd(arguments: Northd) -> Result<()> {
     parts.northd(
         arguments.manifests,
         &arguments.nodes,
-        nb::connect(arguments.nb),
+        nb::connect(arguments.nb, &arguments.certificates)?,
         None,
     )?;
     parts.join().await
@@ -75,9 +78,10 @@ pub(crate) async fn controller(arguments: Controller) -> Result<()> {
     parts.controller(
         arguments.nodes,
         arguments.sessions,
-        nb::connect(arguments.nb),
+        &arguments.certificates,
+        nb::connect(arguments.nb, &arguments.certificates)?,
         None,
-    );
+    )?;
     parts.join().await
 }
 
@@ -125,19 +129,22 @@ impl Parts {
         &mut self,
         nodes: PathBuf,
         sessions: Sessions,
+        certificates: &Certificates,
         northbound: Connection,
         filled: Option<watch::Receiver<bool>>,
-    ) {
+    ) -> Result<()> {
         let cancel = self.cancel.clone();
         let mut config = weft_controller::Config::new(nodes);
         config.northbound_ready = filled;
         config.record = sessions.record;
         config.probe = Duration::from_secs(sessions.probe_interval);
+        config.tls = certificates::nodes(certificates, &sessions.nodes_certificates)?;
         self.tasks.spawn(async move {
             weft_controller::run(config, northbound, cancel)
                 .await
                 .context("the controller ended")
         });
+        Ok(())
     }
 
     /// Of the nodes, what northd may know.

@@ -15,7 +15,7 @@ use crate::{
 
 /// `weft show`.
 pub(crate) async fn run(arguments: Show) -> Result<()> {
-    let mut rows = read(arguments.database.db).await?;
+    let mut rows = read(&arguments.database).await?;
     if let Some(only) = arguments.only {
         rows.logical_switches
             .retain(|switch| is_named(&only, &switch.name, switch.uuid));
@@ -30,7 +30,7 @@ pub(crate) async fn run(arguments: Show) -> Result<()> {
 
 /// `weft ls-list`.
 pub(crate) async fn switches(arguments: Database) -> Result<()> {
-    let rows = read(arguments.db).await?;
+    let rows = read(&arguments).await?;
     list(
         rows.logical_switches
             .into_iter()
@@ -40,7 +40,7 @@ pub(crate) async fn switches(arguments: Database) -> Result<()> {
 
 /// `weft lr-list`.
 pub(crate) async fn routers(arguments: Database) -> Result<()> {
-    let rows = read(arguments.db).await?;
+    let rows = read(&arguments).await?;
     list(
         rows.logical_routers
             .into_iter()
@@ -50,7 +50,7 @@ pub(crate) async fn routers(arguments: Database) -> Result<()> {
 
 /// `weft lsp-list`.
 pub(crate) async fn ports(arguments: LspList) -> Result<()> {
-    let rows = read(arguments.database.db).await?;
+    let rows = read(&arguments.database).await?;
     let mut named = rows
         .logical_switches
         .iter()
@@ -74,10 +74,10 @@ pub(crate) async fn ports(arguments: LspList) -> Result<()> {
     list(ports.map(|port| (port.name.clone(), port.uuid)))
 }
 
-/// The rows that are shown, of the database at `remote`.
-pub(crate) async fn read(remote: Remote) -> Result<Shown> {
-    let connection = nb::connect_now(remote.clone());
-    with_hint(&remote, snapshot(&connection).await)
+/// The rows that are shown, of this database.
+pub(crate) async fn read(database: &Database) -> Result<Shown> {
+    let connection = nb::connect_now(database)?;
+    with_hint(&database.db, snapshot(&connection).await)
 }
 
 /// Says whose answer an error is about.

@@ -22,7 +22,7 @@ use crate::{
 
 /// `weft trace`.
 pub(crate) async fn run(arguments: Trace) -> Result<()> {
-    let compiled = network::compile(arguments.database.db.clone()).await?;
+    let compiled = network::compile(&arguments.database).await?;
     let from = compiled.port(&arguments.from)?;
     let (mac, sources) = addresses(from)?;
     let target = compiled.target(&arguments)?;

@@ -36,6 +36,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use weft_ovsdb::Connection;
+use weft_stream::Tls;
 
 pub mod backoff;
 pub mod chassis;
@@ -67,6 +68,8 @@ pub struct Config {
     pub northbound_ready: Option<watch::Receiver<bool>>,
     /// A node that says nothing for so long is asked whether it is there; it is given up after a few times that.
     pub probe: Duration,
+    /// What nodes that are dialled over `ssl:` need: our certificate, and the CA that has signed theirs.
+    pub tls: Option<Tls>,
     /// Where every event and effect of the node sessions is written down, if anywhere; see [`recording`].
     pub record: Option<PathBuf>,
 }
@@ -84,6 +87,7 @@ impl Config {
             status_socket: None,
             northbound_ready: None,
             probe: PROBE,
+            tls: None,
             record: None,
         }
     }

@@ -25,10 +25,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use weft_compiler::{Compilation, Compiler, FlowChange, GroupChange, Input, NodeDelta, NodeName};
 use weft_ovsdb::{Connection, Monitor};
+use weft_stream::Tls;
 
 use crate::chassis::Configuration;
 use crate::cluster::{Cluster, Effect, Event, Now};
-use crate::node::{NodeTasks, Postcard, Report};
+use crate::node::{Manner, NodeTasks, Postcard, Report};
 use crate::nodes::{NodeSpec, Nodes};
 use crate::recording::Recorder;
 use crate::status::{NodeStatus, Status};
@@ -134,6 +135,7 @@ struct Main {
     incarnations: u64,
     recorder: Option<Recorder>,
     probe: Duration,
+    tls: Option<Tls>,
     reports: mpsc::Sender<Postcard>,
     postcards: mpsc::Receiver<Postcard>,
     status: watch::Sender<Status>,
@@ -165,6 +167,7 @@ impl Main {
             incarnations: 0,
             recorder,
             probe: config.probe,
+            tls: config.tls.clone(),
             reports,
             postcards,
             status,
@@ -311,8 +314,11 @@ impl Main {
             spec,
             configuration,
             self.reports.clone(),
-            self.recorder.as_ref(),
-            self.probe,
+            &Manner {
+                recorder: self.recorder.as_ref(),
+                probe: self.probe,
+                tls: self.tls.as_ref(),
+            },
         );
         self.nodes.insert(node.clone(), tasks);
         self.current

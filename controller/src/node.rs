@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use weft_compiler::NodeName;
+use weft_stream::{PeerName, Tls};
 
 use crate::chassis::{Configuration, Facts};
 use crate::cluster::Link;
@@ -53,6 +54,15 @@ pub(crate) struct Postcard {
     pub(crate) report: Report,
 }
 
+/// How the sessions with all nodes are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner<'a> {
+    pub(crate) recorder: Option<&'a Recorder>,
+    pub(crate) probe: Duration,
+    /// For nodes that are dialled over `ssl:`; each has to show a certificate with its name.
+    pub(crate) tls: Option<&'a Tls>,
+}
+
 /// The running tasks of a node.
 #[derive(Debug)]
 pub(crate) struct NodeTasks {
@@ -71,9 +81,16 @@ impl NodeTasks {
         spec: &NodeSpec,
         configuration: Configuration,
         reports: mpsc::Sender<Postcard>,
-        recorder: Option<&Recorder>,
-        probe: Duration,
+        manner: &Manner<'_>,
     ) -> NodeTasks {
+        let Manner {
+            recorder,
+            probe,
+            tls,
+        } = *manner;
+        // A name that no certificate can bear is refused with the nodes file.
+        let name = PeerName::new(node.as_str()).ok();
+        let tls = tls.zip(name).map(|(tls, name)| tls.to(name));
         let track = |side| recorder.map(|recorder| recorder.track(node, incarnation, side));
         let cancel = CancellationToken::new();
         let flows = Mailbox::<Delivery>::new();
@@ -93,18 +110,12 @@ impl NodeTasks {
             reporter.clone(),
             track(Side::Ovsdb),
             probe,
+            tls.clone(),
         );
         tasks.spawn(chassis.run().instrument(span));
         let span = tracing::info_span!("openflow", %node);
         let track = track(Side::Openflow);
-        let session = openflow::Task::new(
-            spec.clone(),
-            flows.clone(),
-            reporter,
-            track,
-            probe,
-            Instant::now(),
-        );
+        let session = openflow::Task::new(spec.clone(), flows.clone(), reporter, track, probe, tls);
         tasks.spawn(session.run().instrument(span));
         NodeTasks {
             incarnation,

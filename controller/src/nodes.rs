@@ -6,6 +6,8 @@
 //!     ovsdb: unix:/run/openvswitch/db.sock
 //!     openflow: unix:/run/openvswitch/br-int.mgmt   # optional
 //!     encapIp: 192.0.2.1                            # optional
+//!   - name: n2
+//!     ovsdb: ssl:192.0.2.2:6640                     # the certificate shown there has to name n2
 //! ```
 //!
 //! The file is watched. A version that does not parse changes nothing: the last good one stays in force, and each
@@ -25,6 +27,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 use tokio::sync::{mpsc, watch};
 use weft_compiler::NodeName;
+use weft_stream::{OPENFLOW_PORT, PeerName, Remote};
 
 /// Every node of the nodes file, by name.
 pub type Nodes = BTreeMap<NodeName, NodeSpec>;
@@ -32,10 +35,10 @@ pub type Nodes = BTreeMap<NodeName, NodeSpec>;
 /// Where one node is dialled. `encap_ip` wins over what the node itself says in `external_ids:ovn-encap-ip`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSpec {
-    /// The node's OVSDB server, `unix:PATH` or `tcp:HOST:PORT`.
-    pub ovsdb: Address,
+    /// The node's OVSDB server, `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`.
+    pub ovsdb: Remote,
     /// The integration bridge's management socket or passive port. `None`: [`NodeSpec::openflow`] derives it.
-    pub openflow: Option<Address>,
+    pub openflow: Option<Remote>,
     /// The address under which other nodes reach this node's tunnels.
     pub encap_ip: Option<IpAddr>,
 }
@@ -44,13 +47,17 @@ impl NodeSpec {
     /// The OpenFlow address of `bridge` on this node: as given; else `BRIDGE.mgmt` beside a unix OVSDB socket, where
     /// `ovs-vswitchd` puts it; else port 6653 (IANA's) of the host that serves OVSDB.
     #[must_use]
-    pub fn openflow(&self, bridge: &str) -> Address {
+    pub fn openflow(&self, bridge: &str) -> Remote {
         match (&self.openflow, &self.ovsdb) {
             (Some(given), _) => given.clone(),
-            (None, Address::Unix(socket)) => {
-                Address::Unix(socket.with_file_name(format!("{bridge}.mgmt")))
+            (None, Remote::Unix(socket)) => {
+                Remote::Unix(socket.with_file_name(format!("{bridge}.mgmt")))
             }
-            (None, Address::Tcp { host, .. }) => Address::Tcp {
+            (None, Remote::Tcp { host, .. }) => Remote::Tcp {
+                host: host.clone(),
+                port: OPENFLOW_PORT,
+            },
+            (None, Remote::Ssl { host, .. }) => Remote::Ssl {
                 host: host.clone(),
                 port: OPENFLOW_PORT,
             },
@@ -61,17 +68,23 @@ impl NodeSpec {
     /// always there. Bound to the address that is dialled, where it is one: pods are not to reach it on another.
     #[must_use]
     pub fn listener(&self) -> Option<Listener> {
-        match self.openflow("") {
-            Address::Unix(_) => None,
-            Address::Tcp { host, port } => {
-                let target = match host.parse() {
-                    Ok(IpAddr::V4(ip)) => format!("ptcp:{port}:{ip}"),
-                    Ok(IpAddr::V6(ip)) => format!("ptcp:{port}:[{ip}]"),
-                    Err(_) => format!("ptcp:{port}"),
-                };
-                Some(Listener { target, port })
-            }
-        }
+        let (scheme, host, port) = match self.openflow("") {
+            Remote::Unix(_) => return None,
+            Remote::Tcp { host, port } => ("ptcp", host, port),
+            Remote::Ssl { host, port } => ("pssl", host, port),
+        };
+        let target = match host.parse() {
+            Ok(IpAddr::V4(ip)) => format!("{scheme}:{port}:{ip}"),
+            Ok(IpAddr::V6(ip)) => format!("{scheme}:{port}:[{ip}]"),
+            Err(_) => format!("{scheme}:{port}"),
+        };
+        Some(Listener { target, port })
+    }
+
+    /// Whether a certificate has to name this node.
+    fn is_over_tls(&self) -> bool {
+        let is_ssl = |remote: &Remote| matches!(remote, Remote::Ssl { .. });
+        is_ssl(&self.ovsdb) || is_ssl(&self.openflow(""))
     }
 }
 
@@ -82,67 +95,6 @@ pub struct Listener {
     pub target: String,
     /// The port alone: any listener on it will do.
     pub port: u16,
-}
-
-/// An address that can be dialled. Mutual TLS joins these as a variant of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `unix:PATH`
-    Unix(PathBuf),
-    /// `tcp:HOST:PORT`, an IPv6 host in brackets.
-    Tcp {
-        /// A name or an address, without brackets.
-        host: String,
-        /// Never 0.
-        port: u16,
-    },
-}
-
-impl std::str::FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                return Err(format!(
-                    "\"{text}\" names no socket; write unix:/path/to/db.sock"
-                ));
-            }
-            return Ok(Address::Unix(PathBuf::from(path)));
-        }
-        let Some(rest) = text.strip_prefix("tcp:") else {
-            return Err(format!("\"{text}\" is neither unix:PATH nor tcp:HOST:PORT"));
-        };
-        let Some((host, port)) = rest.rsplit_once(':') else {
-            return Err(format!("\"{text}\" has no port; write tcp:HOST:PORT"));
-        };
-        let host = host
-            .strip_prefix('[')
-            .and_then(|inner| inner.strip_suffix(']'))
-            .unwrap_or(host);
-        if host.is_empty() {
-            return Err(format!("\"{text}\" names no host; write tcp:HOST:PORT"));
-        }
-        match port.parse::<u16>() {
-            Ok(port) if port != 0 => Ok(Address::Tcp {
-                host: host.to_owned(),
-                port,
-            }),
-            _ => Err(format!(
-                "\"{port}\" in \"{text}\" is no port; write a number from 1 to 65535"
-            )),
-        }
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-            Address::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
-            Address::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
-        }
-    }
 }
 
 /// Why a nodes file is not taken.
@@ -220,8 +172,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Nodes, NodesError> {
             return Err(fault("name", &entry.name.referenced, message));
         }
         let address = |field, text: &Spanned<String>| {
-            let parsed = text.value.parse::<Address>();
-            parsed.map_err(|message| fault(field, &text.referenced, message))
+            let parsed = Remote::parse(&text.value, None);
+            parsed.map_err(|error| fault(field, &text.referenced, error.to_string()))
         };
         let ovsdb = address("ovsdb", &entry.ovsdb)?;
         let openflow = entry.openflow.as_ref();
@@ -262,6 +214,11 @@ pub fn parse(path: &Path, text: &str) -> Result<Nodes, NodesError> {
             openflow,
             encap_ip,
         };
+        if spec.is_over_tls()
+            && let Err(error) = PeerName::new(&name)
+        {
+            return Err(fault("name", &entry.name.referenced, error.to_string()));
+        }
         nodes.insert(NodeName::from(name.as_str()), spec);
     }
     Ok(nodes)
@@ -371,7 +328,6 @@ struct NodeEntry {
     encap_ip: Option<Spanned<String>>,
 }
 
-const OPENFLOW_PORT: u16 = 6653;
 const SETTLE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]

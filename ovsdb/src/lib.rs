@@ -56,4 +56,4 @@ pub use server::{Access, ListenOptions, Listening, Server};
 pub use storage::{Compaction, StorageError, Stored};
 pub use uuid::Uuid;
 pub use value::{Atom, AtomType, Datum, Map, Real, Set};
-pub use weft_stream::{Passive, Remote, RemoteError, Tls, TlsClient};
+pub use weft_stream::{OVSDB_PORT as DEFAULT_PORT, Passive, Remote, RemoteError, Tls, TlsClient};

@@ -8,7 +8,9 @@
 //! Open vSwitch checks no names: whom its one CA has signed may command it. So a node's certificate is signed by a CA
 //! that no node believes.
 //!
-//! Must not: read or write files; print a key.
+//! Must not: print a key; read or write files, but in `directory`.
+
+mod directory;
 
 use std::fmt;
 
@@ -22,6 +24,8 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::tls::{PeerName, date};
+
+pub use directory::{Directory, DirectoryError, Existing, Made};
 
 /// A text that no log may show.
 #[derive(Clone, PartialEq, Eq)]

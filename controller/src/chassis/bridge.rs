@@ -64,7 +64,7 @@ pub(super) fn plan(
         None => builder.new_bridge(&plan.bridge_name),
     };
     builder.configure(&mut wanted, open_vswitch);
-    builder.listen(&mut wanted);
+    builder.listen(&mut wanted, complaints);
     let local_ip = encap_ip(rows, configuration, &mut BTreeSet::new());
     let local_ip = local_ip.map(|ip| ip.to_string());
     let is_ours = |interface: &Interface| interface.name == TUNNEL_NAME;
@@ -213,26 +213,43 @@ impl Builder<'_> {
         bridge.flow_tables.extend(tables);
     }
 
-    /// Listeners of others stay; one of them on the same port will do.
-    fn listen(&mut self, bridge: &mut Bridge) {
-        let Some(listener) = &self.configuration.listener else {
+    /// Listeners of others stay; one of them on the same port will do, if it speaks what is wanted.
+    fn listen(&mut self, bridge: &mut Bridge, complaints: &mut BTreeSet<String>) {
+        let wanted = self.configuration.listener.as_ref();
+        let name = bridge.name.clone();
+        let own_id =
+            |target: &str| RowId::<Controller>::derived(&format!("{name} {target}")).uuid();
+        let is_stale = |row: &Uuid| {
+            self.rows.controllers.get(row).is_some_and(|known| {
+                *row == own_id(&known.target)
+                    && wanted.is_none_or(|listener| listener.target != known.target)
+            })
+        };
+        let count = bridge.controller.len();
+        bridge.controller.retain(|row| !is_stale(row));
+        let Some(listener) = wanted else {
             return;
         };
-        let on_port = |target: &str| {
-            let rest = target
-                .strip_prefix("ptcp:")
-                .or_else(|| target.strip_prefix("pssl:"));
-            let port = rest.and_then(|rest| rest.split(':').next());
-            port.and_then(|port| port.parse().ok()) == Some(listener.port)
-        };
+        if bridge.controller.len() < count {
+            // Open vSwitch opens new listeners before it closes old ones: on the same port that would fail. The new one
+            // comes with the next transaction, once this one is seen to be done.
+            return;
+        }
         let known = bridge.controller.iter();
-        let mut known = known.filter_map(|row| self.rows.controllers.get(row));
-        if known.any(|row| on_port(&row.target)) {
+        let known = known.filter_map(|row| self.rows.controllers.get(row));
+        let mut on_port = known.filter(|row| port_of(&row.target) == Some(listener.port));
+        if let Some(row) = on_port.next() {
+            if scheme_of(&row.target) != scheme_of(&listener.target) {
+                complaints.insert(format!(
+                    "bridge {name} listens on {} where {} is wanted; take that Controller row away with ovs-vsctl, or \
+                     give the node another openflow address in the nodes file",
+                    row.target, listener.target
+                ));
+            }
             return;
         }
         let row = Controller {
-            uuid: RowId::<Controller>::derived(&format!("{} {}", bridge.name, listener.target))
-                .uuid(),
+            uuid: own_id(&listener.target),
             target: listener.target.clone(),
             ..Controller::default()
         };
@@ -252,6 +269,18 @@ impl Builder<'_> {
         };
         interface.ofport_request = Some(i64::from(self.configuration.tunnel_ofport.get()));
     }
+}
+
+/// `ptcp` or `pssl` of a listener.
+fn scheme_of(target: &str) -> Option<&str> {
+    let (scheme, _) = target.split_once(':')?;
+    ["ptcp", "pssl"].contains(&scheme).then_some(scheme)
+}
+
+/// The port of a listener.
+fn port_of(target: &str) -> Option<u16> {
+    scheme_of(target)?;
+    target.split(':').nth(1)?.parse().ok()
 }
 
 /// Userspace where nothing else is there: where Open vSwitch offers no other, or every other bridge is in userspace.

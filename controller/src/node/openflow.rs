@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use openflow_rs::connection::{Connection, ConnectionError, Remote, Sender};
+use openflow_rs::connection::{Connection, ConnectionError, Remote, Sender, TlsClient};
 
 use super::{Report, Reporter, sleep_until};
 use crate::backoff::Backoff;
 use crate::chassis::Facts;
 use crate::cluster::Link;
 use crate::mailbox::{Delivery, Mailbox};
-use crate::nodes::{Address, NodeSpec};
+use crate::nodes::NodeSpec;
 use crate::recording::{self, Track};
 use crate::session::ledger::Counts;
 use crate::session::{Effect, Event, Note, Session, Totals};
@@ -24,6 +24,7 @@ use crate::session::{Effect, Event, Note, Session, Totals};
 /// See the [module](self).
 pub(super) struct Task {
     spec: NodeSpec,
+    tls: Option<TlsClient>,
     bridge: String,
     session: Session,
     probe: Duration,
@@ -57,10 +58,12 @@ impl Task {
         reporter: Reporter,
         track: Option<Track>,
         probe: Duration,
-        now: Instant,
+        tls: Option<TlsClient>,
     ) -> Task {
+        let now = Instant::now();
         Task {
             spec,
+            tls,
             bridge: Facts::default_bridge(),
             session: Session::new(probe, now),
             probe,
@@ -96,7 +99,7 @@ impl Task {
                 self.deliver(delivery, &mut queue).await;
             }
             let remote = self.remote();
-            match Connection::connect(&remote, None, DIAL_TIMEOUT).await {
+            match Connection::connect(&remote, self.tls.as_ref(), DIAL_TIMEOUT).await {
                 Ok(connection) => {
                     self.unreachable = None;
                     self.refusals_said = 0;
@@ -269,10 +272,7 @@ impl Task {
     }
 
     fn remote(&self) -> Remote {
-        match self.spec.openflow(&self.bridge) {
-            Address::Unix(path) => Remote::Unix(path),
-            Address::Tcp { host, port } => Remote::Tcp { host, port },
-        }
+        self.spec.openflow(&self.bridge)
     }
 }
 

@@ -8,18 +8,19 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use weft_ovsdb::{ConnectOptions, Connection, Monitor, Remote};
+use weft_ovsdb::{ConnectOptions, Connection, Monitor, Remote, TlsClient};
 
 use super::{Report, Reporter, sleep_until};
 use crate::backoff::Backoff;
 use crate::chassis::{Chassis, Configuration, Effect, Event};
 use crate::mailbox::{Instructions, Mailbox};
-use crate::nodes::{Address, NodeSpec};
+use crate::nodes::NodeSpec;
 use crate::recording::{self, Track};
 
 /// See the [module](self).
 pub(super) struct Task {
     remote: Remote,
+    tls: Option<TlsClient>,
     chassis: Chassis,
     instructions: Arc<Mailbox<Instructions>>,
     reporter: Reporter,
@@ -38,13 +39,11 @@ impl Task {
         reporter: Reporter,
         track: Option<Track>,
         probe: Duration,
+        tls: Option<TlsClient>,
     ) -> Task {
-        let remote = match spec.ovsdb.clone() {
-            Address::Unix(path) => Remote::Unix(path),
-            Address::Tcp { host, port } => Remote::Tcp { host, port },
-        };
         Task {
-            remote,
+            remote: spec.ovsdb.clone(),
+            tls,
             began: Some(recording::began(&configuration)),
             track,
             probe,
@@ -66,6 +65,7 @@ impl Task {
     async fn serve(&mut self) {
         let options = ConnectOptions {
             inactivity_probe: self.probe,
+            tls: self.tls.clone(),
             ..ConnectOptions::default()
         };
         let connection = Connection::connect(self.remote.clone(), DATABASE, options);
