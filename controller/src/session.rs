@@ -136,6 +136,8 @@ pub struct Session {
     read_at: Instant,
     /// Since it connected.
     has_been_read: bool,
+    /// When the switch last did what it was asked for.
+    answered: Instant,
     /// Somebody else changed flows since they were read.
     disturbed: bool,
     start: Start,
@@ -189,6 +191,7 @@ impl Session {
             echo_asked: false,
             read_at: now,
             has_been_read: false,
+            answered: now,
             disturbed: false,
             start: Start::Known,
             totals: Totals::default(),
@@ -231,6 +234,11 @@ impl Session {
                     } else {
                         self.probe
                     };
+                // Chatter is no answer.
+                let overdue = self
+                    .is_asked()
+                    .then(|| self.answered + self.given_up_after());
+                let silence = overdue.map_or(silence, |overdue| overdue.min(silence));
                 let recheck = matches!(phase, Phase::Ready).then(|| self.read_again_at());
                 Some(recheck.map_or(silence, |recheck| recheck.min(silence)))
             }
@@ -272,6 +280,7 @@ impl Session {
         self.heard = now;
         self.echo_asked = false;
         self.has_been_read = false;
+        self.answered = now;
         self.flows.forgive();
         self.groups.forgive();
         let xid = self.take_xid();
@@ -300,6 +309,7 @@ impl Session {
             Message::Error(error) => self.failed(xid, &error, effects),
             Message::FeaturesReply(_) => {
                 if matches!(self.phase, Phase::Features { xid: asked } if asked == xid) {
+                    self.answered = now;
                     let xid = self.take_xid();
                     effects.push(Effect::Send(request::option_map(xid)));
                     self.phase = Phase::Options { xid };
@@ -307,6 +317,7 @@ impl Session {
             }
             Message::TlvTableReply(reply) => {
                 if matches!(self.phase, Phase::Options { xid: asked } if asked == xid) {
+                    self.answered = now;
                     self.map_options(&reply, now, effects);
                 }
             }
@@ -314,6 +325,7 @@ impl Session {
                 if let Some(disturbed) = disturbance::tells(&reply.body) {
                     self.disturbed |= disturbed;
                 } else if let Phase::Reading(reading) = &mut self.phase {
+                    self.answered = now;
                     reading.take_in(xid, reply, &mut self.flows, &mut self.groups);
                     if reading.is_done() {
                         effects.push(Effect::Note(reading.note()));
@@ -394,6 +406,7 @@ impl Session {
     }
 
     fn barrier(&mut self, xid: u32, effects: &mut Vec<Effect>) {
+        self.answered = self.heard;
         match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::OptionsChanged { barrier } if barrier == xid => {
                 let now = self.heard;
@@ -522,12 +535,26 @@ impl Session {
             return;
         }
         let silence = self.given_up_after();
+        if !self.is_asked() {
+            self.answered = now;
+        } else if now >= self.answered + silence {
+            let reason = format!("what was asked for did not come for {silence:?}");
+            return self.close(reason, effects);
+        }
         if self.echo_asked && now >= self.heard + silence {
             self.close(format!("nothing was heard for {silence:?}"), effects);
         } else if !self.echo_asked && now >= self.heard + self.probe {
             self.echo_asked = true;
             effects.push(Effect::Send(request::echo(self.take_xid())));
         }
+    }
+
+    /// Whether the switch owes something.
+    fn is_asked(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Ready | Phase::Disconnected | Phase::Closed
+        )
     }
 
     fn given_up_after(&self) -> Duration {

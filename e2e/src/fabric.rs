@@ -220,6 +220,58 @@ impl Fabric {
         Ok(netns)
     }
 
+    /// Cuts two machines on the underlay off from each other; each still reaches all others.
+    ///
+    /// # Errors
+    /// When there is no such machine.
+    pub fn cut(&self, one: &str, other: &str) -> anyhow::Result<()> {
+        self.isolate([one, other], "on")
+    }
+
+    /// Undoes [`Fabric::cut`].
+    ///
+    /// # Errors
+    /// When there is no such machine.
+    pub fn mend(&self, one: &str, other: &str) -> anyhow::Result<()> {
+        self.isolate([one, other], "off")
+    }
+
+    /// Ports of a bridge that are isolated do not reach each other, and only each other.
+    fn isolate(&self, machines: [&str; 2], is: &str) -> anyhow::Result<()> {
+        for machine in machines {
+            let port = format!("to-{machine}");
+            let output = self.underlay.run(|| {
+                std::process::Command::new("bridge")
+                    .args(["link", "set", "dev", &port, "isolated", is])
+                    .output()
+            })??;
+            ensure!(
+                output.status.success(),
+                "bridge link set dev {port}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(())
+    }
+
+    /// Gives a node whose switch was started again what a machine's network set-up gives it: in userspace its underlay
+    /// address is on a device that ended with the switch before.
+    ///
+    /// # Errors
+    /// When the kernel or the switch refuses.
+    pub async fn restore_underlay(&self, node: &Node) -> anyhow::Result<()> {
+        let uplink = Uplink {
+            mtu: self.mtu,
+            is_ipv6: node.encapsulation().is_ipv6(),
+        };
+        node.address_uplink(&uplink).await?;
+        let others = self.nodes.iter();
+        for other in others.filter(|other| other.name() != node.name()) {
+            node.introduce(other).await?;
+        }
+        Ok(())
+    }
+
     /// Whether a host of this name was put on the underlay.
     #[must_use]
     pub fn is_host(&self, name: &str) -> bool {

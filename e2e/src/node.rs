@@ -360,7 +360,7 @@ impl Node {
         self.run(program, &all).await.map(drop)
     }
 
-    async fn address_uplink(&self, uplink: &Uplink) -> anyhow::Result<()> {
+    pub(crate) async fn address_uplink(&self, uplink: &Uplink) -> anyhow::Result<()> {
         let interface = self.underlay_interface();
         let addresses = [
             IpNet::new(underlay_ipv4(self.number).into(), 24)?,

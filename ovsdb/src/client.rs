@@ -176,6 +176,7 @@ enum End {
 impl Task {
     async fn run(mut self) {
         let mut backoff = self.options.backoff.0;
+        let mut told = Told::default();
         loop {
             let started = Instant::now();
             let reason = match self.connect_and_run().await {
@@ -183,11 +184,12 @@ impl Task {
                 End::Lost(reason) => reason,
             };
             self.session.disconnected(&reason);
-            // The first failure is news, its repetition is not.
-            if self.trouble.send_replace(reason.clone()) == reason {
-                debug!(%reason, "still not connected");
-            } else {
+            // A connection that came to be leaves no trouble behind.
+            let before = self.trouble.send_replace(reason.clone());
+            if told.is_news(&before, &reason, Instant::now()) {
                 warn!(%reason, "not connected");
+            } else {
+                debug!(%reason, "still not connected");
             }
             if started.elapsed() >= STABLE {
                 backoff = self.options.backoff.0;
@@ -292,6 +294,61 @@ async fn write_or_flush(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) ->
     }
 }
 
+/// What was said about a server that is not there. The first failure is news, its repetition is not, and a server that
+/// fails in ever new ways is not given more lines than one that fails in a few.
+#[derive(Debug, Default)]
+struct Told {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Told {
+    /// Whether it is to be said; `before` is the trouble so far, empty after a good connection.
+    fn is_news(&mut self, before: &str, reason: &str, now: Instant) -> bool {
+        if before.is_empty() {
+            *self = Told::default();
+        }
+        let rested = self
+            .last
+            .is_none_or(|last| now.saturating_duration_since(last) >= REST);
+        let is_news = before != reason && (self.count < WAYS || rested);
+        if is_news {
+            self.count = self.count.saturating_add(1);
+            self.last = Some(now);
+        }
+        is_news
+    }
+}
+
+/// So many different failures are told at once, then one in each [`REST`].
+const WAYS: u32 = 3;
+const REST: Duration = Duration::from_secs(60);
 /// A connection that lasted this long was a good one: the next attempt after it is not delayed.
 const STABLE: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_once_and_ever_new_ones_not_without_end() {
+        let mut told = Told::default();
+        let start = Instant::now();
+        let mut before = "not connected yet".to_owned();
+        let mut tell = |reason: &str, seconds| {
+            let news = told.is_news(&before, reason, start + Duration::from_secs(seconds));
+            before = reason.to_owned();
+            news
+        };
+        assert!(tell("refused", 0));
+        assert!(!tell("refused", 1));
+        assert!(tell("timed out", 2));
+        assert!(tell("byte 7", 3));
+        assert!(!tell("byte 8", 4));
+        assert!(tell("byte 9", 63));
+        assert!(!tell("byte 10", 64));
+        before = String::new();
+        assert!(told.is_news(&before, "byte 11", start + Duration::from_secs(65)));
+    }
+}

@@ -79,6 +79,10 @@ impl Task {
                     backoff.connected(Instant::now());
                     self.watch(&connection, monitor).await;
                 }
+                // The connection has said so itself.
+                Err(error @ weft_ovsdb::Error::Timeout { .. }) => {
+                    tracing::debug!(%error, "node's database is awaited")
+                }
                 Err(error) => self.complain(&error.to_string()),
             }
             tokio::time::sleep(backoff.failed(Instant::now(), rand::random())).await;
@@ -143,14 +147,17 @@ impl Task {
                 self.complaint = None;
             }
             weft_ovsdb::Event::Changes(_) => {}
-            weft_ovsdb::Event::Disconnected { reason } => self.complain(reason),
+            // The connection has said so itself.
+            weft_ovsdb::Event::Disconnected { reason } => {
+                tracing::debug!(reason, "node's database is away")
+            }
         }
     }
 
     /// Said once, however often it is tried.
     fn complain(&mut self, reason: &str) {
         if self.complaint.as_deref() != Some(reason) {
-            tracing::warn!(remote = %self.remote, reason, "node's database is not reachable; trying again");
+            tracing::warn!(remote = %self.remote, reason, "node's database cannot be followed; trying again");
             self.complaint = Some(reason.to_owned());
         }
     }

@@ -84,11 +84,13 @@ pub async fn packets_between_two_routers_lose_one_ttl_at_each() -> anyhow::Resul
 const SWITCHES: [&str; 4] = ["left", "middle", "right", "far-left"];
 const ROUTERS: [&str; 2] = ["r1", "r2"];
 
-fn id(name: &str) -> Uuid {
+/// The row of this name.
+pub fn id(name: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
 }
 
-fn rows() -> Vec<Operation> {
+/// Two routers, `r1` and `r2`, with a switch between them, and pods `hand/x` on n1, `hand/y` and `hand/z` on n2.
+pub fn rows() -> Vec<Operation> {
     let mut operations = Vec::new();
     // Router, switch, and the addresses of the router's port there.
     let ports = [
@@ -227,7 +229,8 @@ fn rows() -> Vec<Operation> {
     operations
 }
 
-fn removal() -> Vec<Operation> {
+/// Takes all of [`rows`] away.
+pub fn removal() -> Vec<Operation> {
     let switches = SWITCHES.map(|name| LogicalSwitch::delete(id(name)));
     let routers = ROUTERS.map(|name| LogicalRouter::delete(id(name)));
     switches.into_iter().chain(routers).collect()

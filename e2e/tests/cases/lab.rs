@@ -10,7 +10,7 @@ use futures::future::try_join;
 use weft_e2e::{
     audit::{self, Auditor},
     fabric::{Fabric, FabricConfig},
-    kubelet::Kubelet,
+    kubelet::{Kubelet, PodState},
     patience::scaled,
     pod::Pod,
     probe::{Family, Probe, reach},
@@ -137,6 +137,17 @@ impl Lab {
             .map_err(|_| anyhow::anyhow!("a pod went while the others came"))
     }
 
+    /// Waits until a pod runs, whatever the nodes of others hold.
+    pub async fn await_pod(&self, name: &str) -> anyhow::Result<Arc<Pod>> {
+        let runs = |state: Option<&PodState>| matches!(state, Some(PodState::Running(_)));
+        let wait = self
+            .kubelet
+            .wait(scaled(PATIENCE), |pods| runs(pods.get(name)));
+        let pods = wait.await?;
+        let pod = pods.into_iter().find(|pod| pod.name() == name);
+        pod.with_context(|| format!("{name} went while it was awaited"))
+    }
+
     /// Writes one file of the manifests, or takes it away.
     pub fn write(&self, file: &str, manifests: Option<&str>) -> anyhow::Result<()> {
         let path = format!("{DIRECTORY}/{file}.yaml");
@@ -149,6 +160,23 @@ impl Lab {
             None => fs::remove_file(path)?,
         }
         Ok(())
+    }
+
+    /// How many bundles each node has acknowledged, as the log has it.
+    pub fn bundles(&self) -> Vec<usize> {
+        let log = self.weft_log();
+        let of = |name: &str| {
+            let session = format!("openflow{{node={name}}}");
+            let lines = log.lines();
+            lines
+                .filter(|line| line.contains(&session) && line.contains("bundle acknowledged"))
+                .count()
+        };
+        self.fabric
+            .nodes()
+            .iter()
+            .map(|node| of(node.name()))
+            .collect()
     }
 
     /// Ends the controller as a crash would.

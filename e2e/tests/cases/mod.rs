@@ -6,6 +6,7 @@ mod attach;
 mod basic;
 mod by_hand;
 mod demo;
+mod faults;
 mod harness;
 mod l2;
 mod l3;
@@ -54,6 +55,12 @@ cases! {
     basic::a_controller_that_is_killed_and_comes_back_changes_no_flow_and_loses_no_packet,
     standalone::a_controller_alone_reaches_its_nodes_over_the_underlay_and_follows_the_nodes_file,
     standalone::a_real_ovsdb_server_that_dies_and_comes_back_disturbs_nothing,
+    faults::a_switch_that_dies_is_filled_again_in_the_right_order_and_packets_flow,
+    faults::a_nodes_database_server_that_dies_stops_nobody_else_and_is_followed_again,
+    faults::a_bridge_deleted_by_hand_is_made_again,
+    faults::flows_and_groups_changed_by_hand_are_repaired,
+    faults::mute_and_mad_peers_disturb_nobody,
+    faults::a_node_cut_off_while_much_changes_is_brought_up_to_date_by_one_bundle,
     demo::the_quickstart_demo_ends_well_and_says_so_in_one_object,
     demo::a_demo_whose_manifests_are_not_there_ends_with_one_line_that_says_so,
     l2::a_unicast_frame_crosses_to_its_node_unchanged_and_reaches_nobody_else,

@@ -63,6 +63,8 @@ pub struct Programs {
     setting: Setting,
     running: BTreeMap<Role, Child>,
     controller_host: Option<Netns>,
+    /// Options of the controller besides those that every case gives it.
+    options: Vec<String>,
 }
 
 impl Programs {
@@ -72,6 +74,7 @@ impl Programs {
             setting,
             running: BTreeMap::new(),
             controller_host: None,
+            options: Vec::new(),
         };
         if let Setting::Apart(_, Reach::Underlay) = setting {
             programs.controller_host = Some(open_underlay(fabric).await?);
@@ -132,6 +135,9 @@ impl Programs {
                 weft(&["controller", "--nb", &remote, "--nodes", NODES])
             }
         };
+        if role == Role::Controller {
+            command.args(&self.options);
+        }
         let log = fs::File::options().append(true).create(true).open(LOG)?;
         command
             .stdin(Stdio::null())
@@ -144,6 +150,11 @@ impl Programs {
         let child = child.with_context(|| format!("start {role:?}"))?;
         self.running.insert(role, child);
         Ok(())
+    }
+
+    /// Options that the controller is given whenever it is started from now on.
+    pub fn set_controller_options(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
     }
 
     /// Ends one as a crash would.
