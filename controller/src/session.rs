@@ -617,6 +617,6 @@ impl Borrow<u32> for ByKey<CompiledGroup> {
 /// A silent switch is given up after so many times the probe interval; a large bundle keeps a switch busy for seconds.
 const PATIENCE_PROBES: u32 = 5;
 /// How often a switch is read at most when somebody keeps changing it.
-const REPAIR: Duration = Duration::from_secs(1);
+const REPAIR: Duration = Duration::from_millis(500);
 /// How often a switch is read in any case: nobody tells when groups are changed.
 const RECHECK: Duration = Duration::from_secs(300);

@@ -38,17 +38,21 @@ fn main() -> ExitCode {
 }
 
 fn run_in_sandbox(case: &cases::Case) -> Result<(), Failed> {
+    let mut time = CASE_TIME;
+    if case.name.starts_with("random_changes") {
+        time += cases::more_time();
+    }
     let captured = Runtime::new()?.block_on(sandbox::run_captured(
         Vec::new(),
         vec![(OsString::from(CASE), OsString::from(case.name))],
-        scaled(CASE_TIME),
+        scaled(time),
     ))?;
     if captured.status.success() {
         print_measurements(case.name, &captured.stderr);
         return Ok(());
     }
     let reason = if captured.is_timed_out {
-        format!("not done after {:?}", scaled(CASE_TIME))
+        format!("not done after {:?}", scaled(time))
     } else {
         captured.status.to_string()
     };

@@ -5,6 +5,7 @@ use std::pin::Pin;
 mod attach;
 mod basic;
 mod by_hand;
+mod churn;
 mod demo;
 mod faults;
 mod harness;
@@ -18,6 +19,7 @@ mod programs;
 mod spoofing;
 mod standalone;
 
+pub use churn::more_time;
 pub use harness::{HOLD, hold};
 pub use lab::AS_WEFT;
 
@@ -55,6 +57,7 @@ cases! {
     basic::a_controller_that_is_killed_and_comes_back_changes_no_flow_and_loses_no_packet,
     standalone::a_controller_alone_reaches_its_nodes_over_the_underlay_and_follows_the_nodes_file,
     standalone::a_real_ovsdb_server_that_dies_and_comes_back_disturbs_nothing,
+    churn::random_changes_leave_what_a_recompute_says_and_lose_no_packet_of_others,
     faults::a_switch_that_dies_is_filled_again_in_the_right_order_and_packets_flow,
     faults::a_nodes_database_server_that_dies_stops_nobody_else_and_is_followed_again,
     faults::a_bridge_deleted_by_hand_is_made_again,
