@@ -449,7 +449,7 @@ async fn a_database_of_another_name_or_without_what_is_needed_is_told_in_words()
     bench.start_controller();
     let error = bench.await_error().await.to_string();
     for part in [
-        "OVN_Northbound 5.3.0 is not OVN_Northbound 7.0.0",
+        "OVN_Northbound 5.3.0 is not OVN_Northbound 7.6.0",
         "it lacks column peer of table Logical_Router_Port;",
     ] {
         assert!(error.contains(part), "no {part:?} in {error:?}");

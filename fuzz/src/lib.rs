@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! fuzz_targets/NAME.rs ── libFuzzer, `make fuzz` ──▶ NAME::check(bytes) ◀── tests/: seeds cut at every length and with
-//!                                                                          every byte changed, random bytes, `make test`
+//!                                                                          bytes changed, random bytes, `make test`
 //! ```
 //!
 //! A module per target, each with `check`, which panics when something does not hold, and `seeds`, the inputs to start

@@ -21,6 +21,7 @@ tables! {
     Connection,
     Copp,
     DhcpOptions,
+    DhcpRelay,
     Dns,
     ForwardingGroup,
     GatewayChassis,
@@ -42,6 +43,9 @@ tables! {
     NbGlobal,
     PortGroup,
     Qos,
+    Sample,
+    SampleCollector,
+    SamplingApp,
     Ssl,
     StaticMacBinding,
 }

@@ -1,7 +1,8 @@
 //! `OVN_Northbound`: every table of OVN's northbound schema, a file each.
 //!
 //! [`database_schema`] is the schema that weft's database serves, generated from these types;
-//! [`Change`] is what the compiler is fed with. Version [`VERSION`] is OVN 23.03's.
+//! [`Change`] is what the compiler is fed with. Version [`VERSION`] is OVN 24.09's; older clients, such as 23.03's
+//! `ovn-nbctl`, know less of it and lose nothing.
 //! Must not: know where rows come from.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -18,6 +19,7 @@ mod chassis_template_var;
 mod connection;
 mod copp;
 mod dhcp_options;
+mod dhcp_relay;
 mod dns;
 mod forwarding_group;
 mod gateway_chassis;
@@ -39,6 +41,9 @@ mod nat;
 mod nb_global;
 mod port_group;
 mod qos;
+mod sample;
+mod sample_collector;
+mod sampling_app;
 mod show;
 mod ssl;
 mod static_mac_binding;
@@ -50,6 +55,7 @@ pub use chassis_template_var::ChassisTemplateVar;
 pub use connection::Connection;
 pub use copp::Copp;
 pub use dhcp_options::DhcpOptions;
+pub use dhcp_relay::DhcpRelay;
 pub use dns::Dns;
 pub use forwarding_group::ForwardingGroup;
 pub use gateway_chassis::GatewayChassis;
@@ -71,6 +77,9 @@ pub use nat::Nat;
 pub use nb_global::NbGlobal;
 pub use port_group::PortGroup;
 pub use qos::Qos;
+pub use sample::Sample;
+pub use sample_collector::SampleCollector;
+pub use sampling_app::SamplingApp;
 pub use show::{Shown, show};
 pub use ssl::Ssl;
 pub use static_mac_binding::StaticMacBinding;
@@ -79,7 +88,7 @@ pub use static_mac_binding::StaticMacBinding;
 pub const DATABASE: &str = "OVN_Northbound";
 
 /// Version of OVN's schema that the tables follow.
-pub const VERSION: &str = "7.0.0";
+pub const VERSION: &str = "7.6.0";
 
 macro_rules! tables {
     ($( $name:ident, )*) => {
@@ -106,6 +115,7 @@ tables! {
     Connection,
     Copp,
     DhcpOptions,
+    DhcpRelay,
     Dns,
     ForwardingGroup,
     GatewayChassis,
@@ -127,6 +137,9 @@ tables! {
     NbGlobal,
     PortGroup,
     Qos,
+    Sample,
+    SampleCollector,
+    SamplingApp,
     Ssl,
     StaticMacBinding,
 }

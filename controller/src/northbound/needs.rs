@@ -199,7 +199,7 @@ mod tests {
         schema.tables.remove("NB_Global");
         assert_eq!(
             monitored(&schema).expect_err("it lacks much").to_string(),
-            "northbound database: OVN_Northbound 5.11.0 is not OVN_Northbound 7.0.0: it lacks table NB_Global, column \
+            "northbound database: OVN_Northbound 5.11.0 is not OVN_Northbound 7.6.0: it lacks table NB_Global, column \
              networks of table Logical_Router_Port (it has another type), column peer of table Logical_Router_Port; \
              give a newer one, or convert it (ovsdb-client convert)"
         );

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::table::table;
 
 table! {
@@ -19,7 +21,7 @@ table! {
     /// Match in OVN's expression language.
     match_expression = "match": String;
     /// What happens to a packet that matches.
-    action: String, one_of(&["allow", "allow-related", "allow-stateless", "drop", "reject"]);
+    action: String, one_of(&["allow", "allow-related", "allow-stateless", "drop", "reject", "pass"]);
     /// Whether matches are logged.
     log: bool;
     /// Severity in the log.
@@ -28,6 +30,12 @@ table! {
     meter: Option<String>;
     /// Label put into conntrack entries.
     label: i64, range(0, 4_294_967_295);
+    /// Tiers are judged in order; `pass` leaves a packet to the next.
+    tier: i64, range(0, 3);
+    /// How packets of new connections are sampled.
+    sample_new: Option<Uuid>, strong("Sample");
+    /// How packets of established connections are sampled.
+    sample_est: Option<Uuid>, strong("Sample");
     /// Options; see ovn-nb(5).
     options: BTreeMap<String, String>;
     /// Free for clients.

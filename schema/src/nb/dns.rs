@@ -12,6 +12,8 @@ table! {
 
     /// Name to space separated addresses.
     records: BTreeMap<String, String>;
+    /// Options; see ovn-nb(5).
+    options: BTreeMap<String, String>;
     /// Free for clients.
     external_ids: BTreeMap<String, String>;
 }

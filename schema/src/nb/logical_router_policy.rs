@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use uuid::Uuid;
+
 use crate::table::table;
 
 table! {
@@ -20,6 +22,8 @@ table! {
     nexthop: Option<String>;
     /// Next hops of `reroute`.
     nexthops: BTreeSet<String>;
+    /// BFD sessions that watch the next hops.
+    bfd_sessions: BTreeSet<Uuid>, weak("BFD");
     /// Options; see ovn-nb(5).
     options: BTreeMap<String, String>;
     /// Free for clients.

@@ -33,6 +33,10 @@ table! {
     ipv6_ra_configs: BTreeMap<String, String>;
     /// Prefixes obtained by DHCPv6 prefix delegation.
     ipv6_prefix: BTreeSet<String>;
+    /// Where DHCP requests are relayed to.
+    dhcp_relay: Option<Uuid>, strong("DHCP_Relay");
+    /// What northd reports about the port, such as the chassis that hosts it.
+    status: BTreeMap<String, String>;
     /// Free for clients; see [`crate::keys`] for weft's.
     external_ids: BTreeMap<String, String>;
 }

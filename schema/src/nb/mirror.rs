@@ -13,11 +13,11 @@ table! {
     /// Name, unique.
     name: String;
     /// Direction that is copied.
-    filter: String, one_of(&["from-lport", "to-lport"]);
-    /// Address of the receiver.
+    filter: String, one_of(&["from-lport", "to-lport", "both"]);
+    /// Address of the receiver; of `local`, the name of an interface.
     sink: String;
     /// Encapsulation.
-    kind = "type": String, one_of(&["gre", "erspan"]);
+    kind = "type": String, one_of(&["gre", "erspan", "local"]);
     /// GRE key or ERSPAN index.
     index: i64;
     /// Free for clients.

@@ -30,6 +30,10 @@ table! {
     exempted_ext_ips: Option<Uuid>, strong("Address_Set");
     /// Gateway port that the rule applies to.
     gateway_port: Option<Uuid>, weak("Logical_Router_Port");
+    /// Among rules with a `match_expression`, higher wins.
+    priority: i64, range(0, 32767);
+    /// Match in OVN's expression language; empty is every packet.
+    match_expression = "match": String;
     /// Options; see ovn-nb(5).
     options: BTreeMap<String, String>;
     /// Free for clients.

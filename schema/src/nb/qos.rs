@@ -16,8 +16,8 @@ table! {
     direction: String, one_of(&["from-lport", "to-lport"]);
     /// Match in OVN's expression language.
     match_expression = "match": String;
-    /// `dscp` to the value written.
-    action: BTreeMap<String, i64>, one_of(&["dscp"]), value_range(0, 63);
+    /// `dscp` and `mark` to the value written.
+    action: BTreeMap<String, i64>, one_of(&["dscp", "mark"]), value_range(0, 4_294_967_295);
     /// `rate` (kbit/s) and `burst` (kbit).
     bandwidth: BTreeMap<String, i64>, one_of(&["rate", "burst"]), value_range(1, 4_294_967_295);
     /// Free for clients.
