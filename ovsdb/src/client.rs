@@ -54,7 +54,8 @@ impl Handle {
         let name: Arc<str> = remote.to_string().into();
         let request_timeout = options.request_timeout;
         let span = info_span!("ovsdb", remote = %name, %database);
-        let session = Session::new(name.clone(), database, options.inactivity_probe);
+        let mut session = Session::new(name.clone(), database, options.inactivity_probe);
+        session.bound_replicas(options.replica_bytes_max);
         let task = Task {
             remote,
             options,

@@ -42,6 +42,8 @@ pub struct ConnectOptions {
     pub backoff: (Duration, Duration),
     /// What an `ssl:` remote needs.
     pub tls: Option<TlsClient>,
+    /// How much the copy of a monitor's rows may be, in bytes of JSON; a server with more is not followed. `None`: no bound.
+    pub replica_bytes_max: Option<usize>,
     /// Time for a request to be answered, waiting for a connection included. (A `wait` operation adds its own.)
     pub request_timeout: Duration,
 }
@@ -208,6 +210,7 @@ impl Default for ConnectOptions {
             inactivity_probe: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             tls: None,
+            replica_bytes_max: None,
             backoff: (Duration::from_millis(100), Duration::from_secs(8)),
             request_timeout: Duration::from_secs(30),
         }

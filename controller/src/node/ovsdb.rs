@@ -65,6 +65,7 @@ impl Task {
     async fn serve(&mut self) {
         let options = ConnectOptions {
             inactivity_probe: self.probe,
+            replica_bytes_max: Some(ROWS_MAX),
             tls: self.tls.clone(),
             ..ConnectOptions::default()
         };
@@ -163,4 +164,7 @@ impl Task {
     }
 }
 
+/// A row of an interface is some 500 bytes: more ports than a switch can number, and little enough for a thousand nodes of
+/// which a few have gone mad.
+const ROWS_MAX: usize = 64 << 20;
 const DATABASE: &str = "Open_vSwitch";

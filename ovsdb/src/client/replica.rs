@@ -17,12 +17,25 @@ use crate::value::Datum;
 #[derive(Debug, Default)]
 pub(super) struct Replica {
     tables: BTreeMap<Arc<str>, HashMap<Uuid, Arc<Row>>>,
+    /// How many bytes of JSON the rows may be; `None`: as many as the server sends.
+    bytes_max: Option<usize>,
+    /// How many they are; counted only where it is bounded.
+    bytes: usize,
 }
 
 impl Replica {
+    /// A copy that grows to so many bytes and no further.
+    pub(super) fn bounded(bytes_max: Option<usize>) -> Replica {
+        Replica {
+            bytes_max,
+            ..Replica::default()
+        }
+    }
+
     /// Forgets all rows.
     pub(super) fn clear(&mut self) {
         self.tables.clear();
+        self.bytes = 0;
     }
 
     /// All rows.
@@ -75,6 +88,15 @@ impl Replica {
                     Some(row) => of_table.insert(uuid, row.clone()),
                     None => of_table.remove(&uuid),
                 };
+                if let Some(most) = self.bytes_max {
+                    let (new, gone) = (weight(row.as_deref()), weight(old.as_deref()));
+                    self.bytes = self.bytes.saturating_add(new).saturating_sub(gone);
+                    if self.bytes > most {
+                        return Err(format!(
+                            "its rows are more than {most} bytes, the last in table {name}"
+                        ));
+                    }
+                }
                 if old != row {
                     changes.push(RowChange {
                         table: name.clone(),
@@ -86,6 +108,15 @@ impl Replica {
         }
         Ok(changes)
     }
+}
+
+/// The row in JSON, and its identity.
+fn weight(row: Option<&Row>) -> usize {
+    const UUID: usize = 36;
+    row.map_or(0, |row| {
+        let json = serde_json::to_vec(row).unwrap_or_default();
+        json.len().saturating_add(UUID)
+    })
 }
 
 enum Change<'a> {

@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::jsonrpc::{self, Message};
 use crate::mailbox::Mailbox;
 use crate::operation::{Operation, OperationResult};
+use crate::row::RowChange;
 use crate::schema::DatabaseSchema;
 use crate::server::lock::LockMode;
 
@@ -63,6 +64,7 @@ pub(super) struct Session {
     remote: Arc<str>,
     database: String,
     probe: Duration,
+    replica_bytes_max: Option<usize>,
     state: State,
     schema: Option<Arc<DatabaseSchema>>,
     /// Commands that wait for a connection.
@@ -141,6 +143,7 @@ impl Session {
             remote,
             database: database.to_owned(),
             probe,
+            replica_bytes_max: None,
             state: State::Down,
             schema: None,
             waiting: VecDeque::new(),
@@ -153,6 +156,11 @@ impl Session {
             last_heard: Instant::now(),
             is_probed: false,
         }
+    }
+
+    /// Gives up a connection whose monitors' rows are more than this.
+    pub(super) fn bound_replicas(&mut self, bytes_max: Option<usize>) {
+        self.replica_bytes_max = bytes_max;
     }
 
     pub(super) fn take_output(&mut self) -> Vec<u8> {
@@ -292,7 +300,7 @@ impl Session {
                 let id = self.next_id;
                 let monitor = MonitorState {
                     tables,
-                    replica: Replica::default(),
+                    replica: Replica::bounded(self.replica_bytes_max),
                     last_id: Uuid::nil(),
                     mailbox: Arc::default(),
                     reply: Some(reply),
@@ -394,7 +402,7 @@ impl Session {
         if !monitor.is_live {
             return Err("an update before the monitor's first answer".to_owned());
         }
-        let changes = monitor.replica.apply(updates, schema)?;
+        let changes = monitor.take_in(updates, schema)?;
         monitor.last_id = last_id.map_or(Ok(Uuid::nil()), transaction_id)?;
         if !changes.is_empty() {
             monitor.mailbox.push(Event::Changes(changes));
@@ -565,6 +573,21 @@ fn with_uuid(operation: &Operation) -> Value {
 fn transaction_id(value: &Value) -> Result<Uuid, String> {
     let id = value.as_str().and_then(crate::notation::uuid_from_str);
     id.ok_or_else(|| format!("{} is no transaction id", crate::notation::clip(value)))
+}
+
+impl MonitorState {
+    /// # Errors
+    /// What is wrong with the updates. Some of them were taken in, so the next connection begins anew.
+    fn take_in(
+        &mut self,
+        updates: &Value,
+        schema: &DatabaseSchema,
+    ) -> Result<Vec<RowChange>, String> {
+        self.replica.apply(updates, schema).inspect_err(|_| {
+            self.replica.clear();
+            self.last_id = Uuid::nil();
+        })
+    }
 }
 
 #[cfg(test)]

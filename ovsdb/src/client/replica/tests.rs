@@ -185,3 +185,29 @@ fn updates_that_do_not_fit_are_errors() {
             .expect_err(&update.to_string());
     }
 }
+
+#[test]
+fn a_bounded_copy_counts_what_comes_and_goes_and_refuses_what_is_too_much() {
+    let schema = schema();
+    let update =
+        |number: u128, change: Value| json!({"Zoo": {Uuid::from_u128(number).to_string(): change}});
+    let insert = |number| update(number, json!({"insert": {"name": "x".repeat(50)}}));
+    let mut replica = Replica::bounded(Some(250));
+    // Two rows of about a hundred bytes fit, whatever came and went before; a third does not.
+    for _ in 0..5 {
+        for number in [1, 2] {
+            replica.apply(&insert(number), &schema).expect("it fits");
+        }
+        replica
+            .apply(&update(1, json!({"delete": null})), &schema)
+            .expect("less fits");
+    }
+    replica.apply(&insert(1), &schema).expect("it fits");
+    let refusal = replica.apply(&insert(3), &schema).expect_err("too much");
+    assert!(
+        refusal.contains("250 bytes") && refusal.contains("Zoo"),
+        "{refusal}"
+    );
+    replica.clear();
+    replica.apply(&insert(3), &schema).expect("it fits again");
+}

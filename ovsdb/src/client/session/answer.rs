@@ -176,12 +176,12 @@ impl Session {
         monitor.last_id = last_id;
         monitor.is_live = true;
         if is_continued {
-            let changes = monitor.replica.apply(updates, schema)?;
+            let changes = monitor.take_in(updates, schema)?;
             // Even without a change, that the connection is back is worth knowing.
             monitor.mailbox.push(Event::Changes(changes));
         } else {
             monitor.replica.clear();
-            monitor.replica.apply(updates, schema)?;
+            monitor.take_in(updates, schema)?;
             monitor
                 .mailbox
                 .push(Event::Snapshot(monitor.replica.snapshot()));
