@@ -127,6 +127,8 @@ pub enum Action {
         /// The bit that is set if the packet is larger.
         destination: Subfield,
     },
+    /// `multipath(…)`: a number by hash of the packet.
+    Multipath(Multipath),
     /// `delete_field:FIELD`, for Geneve options.
     DeleteField(Field),
     /// `note:00.01`: no effect. Padded with zeros to a multiple of 8 less 2 bytes.
@@ -184,6 +186,28 @@ impl Default for Controller {
         }
     }
 }
+
+/// What [`Action::Multipath`] chooses, and by what (Open vSwitch `struct nx_action_multipath`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Multipath {
+    /// `NX_HASH_FIELDS_*`: which fields are hashed; [`HASH_SYMMETRIC_L3L4_UDP`] for addresses, protocol and ports.
+    pub fields: u16,
+    /// What is hashed besides.
+    pub basis: u16,
+    /// `NX_MP_ALG_*`: how a hash becomes a choice; [`MULTIPATH_HRW`] changes few choices when there is one more.
+    pub algorithm: u16,
+    /// The highest number; 0 is the lowest.
+    pub last: u16,
+    /// The algorithm's own.
+    pub argument: u32,
+    /// Where the number goes.
+    pub destination: Subfield,
+}
+
+/// Addresses, protocol, and ports of TCP, SCTP and UDP, the same in both directions (`NX_HASH_FIELDS_SYMMETRIC_L3L4_UDP`).
+pub const HASH_SYMMETRIC_L3L4_UDP: u16 = 3;
+/// Highest random weight (`NX_MP_ALG_HRW`).
+pub const MULTIPATH_HRW: u16 = 2;
 
 /// Connection tracking.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

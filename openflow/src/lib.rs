@@ -61,8 +61,8 @@ mod value;
 mod wire;
 
 pub use self::action::{
-    ACTIONS, Action, ActionSpec, COUNT_MAX, Controller, Ct, DEPTH_MAX, Nat, NatDirection, Number,
-    Zone,
+    ACTIONS, Action, ActionSpec, COUNT_MAX, Controller, Ct, DEPTH_MAX, HASH_SYMMETRIC_L3L4_UDP,
+    MULTIPATH_HRW, Multipath, Nat, NatDirection, Number, Zone,
 };
 pub use self::async_config::{
     ASYNC_FLOW_REMOVED_MASTER, ASYNC_FLOW_REMOVED_SLAVE, ASYNC_PACKET_IN_MASTER,

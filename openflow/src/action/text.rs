@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use super::table::{Kind, spec_named};
 use super::wire::IN_PORT_16;
-use super::{Action, Controller, Ct, DEPTH_MAX, Nat, NatDirection, Zone};
+use super::{Action, Controller, Ct, DEPTH_MAX, Multipath, Nat, NatDirection, Zone};
 use crate::error::TextError;
 use crate::field::Field;
 use crate::port::PortNo;
@@ -26,6 +26,18 @@ const REASONS: [&str; 6] = [
     "group",
     "packet_out",
 ];
+/// By `NX_HASH_FIELDS_*`.
+const HASH_FIELDS: [&str; 7] = [
+    "eth_src",
+    "symmetric_l4",
+    "symmetric_l3l4",
+    "symmetric_l3l4+udp",
+    "nw_src",
+    "nw_dst",
+    "symmetric_l3",
+];
+/// By `NX_MP_ALG_*`.
+const MULTIPATH_ALGORITHMS: [&str; 4] = ["modulo_n", "hash_threshold", "hrw", "iter_hash"];
 const NO_METADATA_MASK: u64 = u64::MAX;
 const THIS_TABLE: u8 = 255;
 const FTP: u16 = 21;
@@ -99,6 +111,7 @@ impl fmt::Display for Action {
             Action::CheckPacketLarger { bytes, destination } => {
                 write!(f, "check_pkt_larger({bytes})->{destination}")
             }
+            Action::Multipath(multipath) => f.write_str(&multipath_text(*multipath)),
             Action::DeleteField(field) => write!(f, "delete_field:{field}"),
             Action::Note(bytes) => write!(f, "note:{}", dotted(bytes)),
             Action::Exit => f.write_str("exit"),
@@ -159,6 +172,48 @@ fn controller_text(controller: &Controller) -> String {
         true => format!("CONTROLLER:{max_len}"),
         false => format!("controller({})", parts.join(",")),
     }
+}
+
+fn multipath_text(multipath: Multipath) -> String {
+    let name = |names: &[&str], number: u16| {
+        let name = names.get(usize::from(number));
+        name.map_or_else(|| number.to_string(), |name| (*name).to_owned())
+    };
+    format!(
+        "multipath({},{},{},{},{},{})",
+        name(&HASH_FIELDS, multipath.fields),
+        multipath.basis,
+        name(&MULTIPATH_ALGORITHMS, multipath.algorithm),
+        u32::from(multipath.last).saturating_add(1),
+        multipath.argument,
+        multipath.destination
+    )
+}
+
+fn parse_multipath(arguments: Piece<'_>) -> Result<Multipath, TextError> {
+    let pieces = arguments.pieces()?;
+    let [fields, basis, algorithm, links, argument, destination] = pieces.as_slice() else {
+        return Err(arguments
+            .error("fields, basis, algorithm, links, argument and destination are expected"));
+    };
+    let number = |names: &[&str], piece: &Piece<'_>| {
+        let position = names.iter().position(|name| *name == piece.text);
+        position.map_or_else(
+            || piece.to(),
+            |position| u16::try_from(position).map_err(|_| piece.error("too large")),
+        )
+    };
+    let last = links.to::<u32>()?.checked_sub(1);
+    Ok(Multipath {
+        fields: number(&HASH_FIELDS, fields)?,
+        basis: basis.to()?,
+        algorithm: number(&MULTIPATH_ALGORITHMS, algorithm)?,
+        last: last
+            .and_then(|last| u16::try_from(last).ok())
+            .ok_or_else(|| links.error("1 to 65536 links are expected"))?,
+        argument: argument.to()?,
+        destination: parse_subfield(*destination)?,
+    })
 }
 
 fn ct_text(ct: &Ct) -> String {
@@ -380,6 +435,7 @@ fn parse_kind(kind: Kind, arguments: Piece<'_>, depth: usize) -> Result<Action, 
                 destination,
             }
         }
+        Kind::Multipath => Action::Multipath(parse_multipath(arguments)?),
         Kind::DeleteField => Action::DeleteField(parse_field(arguments)?),
         Kind::GotoTable => Action::GotoTable(arguments.to()?),
         Kind::WriteMetadata => {

@@ -7,7 +7,7 @@
 
 use super::conntrack::{decode_ct, decode_nat, encode_ct, encode_nat};
 use super::table::{Kind, Number};
-use super::{Action, COUNT_MAX, Controller, DEPTH_MAX};
+use super::{Action, COUNT_MAX, Controller, DEPTH_MAX, Multipath};
 use crate::error::{DecodeError, EncodeError};
 use crate::field::Field;
 use crate::matches::{FieldHeader, decode_field, encode_field, encode_header};
@@ -163,6 +163,7 @@ fn decode_body(kind: Kind, mut reader: Reader<'_>, depth: usize) -> Result<Actio
                 destination: subfield(field, offset, 1)?,
             }
         }
+        Kind::Multipath => Action::Multipath(decode_multipath(&mut reader)?),
         Kind::DeleteField => {
             let field = FieldHeader::decode(&mut reader)?.known("delete_field")?;
             reader.skip(10)?;
@@ -237,6 +238,23 @@ fn decode_stack(reader: &mut Reader<'_>) -> Result<Subfield, DecodeError> {
     let offset = reader.u16()?;
     let field = FieldHeader::decode(reader)?.known("push or pop")?;
     subfield(field, offset, reader.u16()?)
+}
+
+fn decode_multipath(reader: &mut Reader<'_>) -> Result<Multipath, DecodeError> {
+    let (fields, basis) = (reader.u16()?, reader.u16()?);
+    reader.skip(2)?;
+    let (algorithm, last, argument) = (reader.u16()?, reader.u16()?, reader.u32()?);
+    reader.skip(2)?;
+    let packed = reader.u16()?;
+    let field = FieldHeader::decode(reader)?.known("multipath")?;
+    Ok(Multipath {
+        fields,
+        basis,
+        algorithm,
+        last,
+        argument,
+        destination: packed_subfield(field, packed)?,
+    })
 }
 
 fn decode_controller(mut reader: Reader<'_>) -> Result<Action, DecodeError> {
@@ -443,6 +461,7 @@ fn encode_unpadded(writer: &mut Writer, action: &Action, depth: usize) -> Result
             );
             writer.zeros(6);
         }
+        Action::Multipath(multipath) => encode_multipath(writer, *multipath)?,
         Action::DeleteField(field) => {
             begin(writer, Kind::DeleteField);
             encode_header(writer, *field, false, header_bytes(*field));
@@ -513,6 +532,21 @@ fn encode_move(
         false,
         header_bytes(destination.field),
     );
+    Ok(())
+}
+
+fn encode_multipath(writer: &mut Writer, multipath: Multipath) -> Result<(), EncodeError> {
+    let field = multipath.destination.field;
+    begin(writer, Kind::Multipath);
+    writer.u16(multipath.fields);
+    writer.u16(multipath.basis);
+    writer.zeros(2);
+    writer.u16(multipath.algorithm);
+    writer.u16(multipath.last);
+    writer.u32(multipath.argument);
+    writer.zeros(2);
+    writer.u16(packed(multipath.destination)?);
+    encode_header(writer, field, false, header_bytes(field));
     Ok(())
 }
 

@@ -74,6 +74,7 @@ const DUMPED: &[&str] = &[
     "table=53, actions=output:NXM_NX_TUN_METADATA0[0..15]",
     "table=54, actions=set_field:LOCAL->in_port",
     "table=55, actions=set_field:ANY->in_port",
+    "table=57, ip actions=multipath(symmetric_l3l4+udp,50,hrw,3,0,NXM_NX_REG8[16..31]),multipath(nw_dst,0,modulo_n,65536,7,NXM_NX_REG0[])",
     "table=58, tcp,tcp_flags=0 actions=drop",
 ];
 

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use openflow_rs::{
-    Action, Bucket, Controller, Ct, Field, Flow, Group, GroupType, Match, Nat, NatDirection,
-    PortNo, Selection, SelectionField, Subfield, Zone,
+    Action, Bucket, Controller, Ct, Field, Flow, Group, GroupType, Match, Multipath, Nat,
+    NatDirection, PortNo, Selection, SelectionField, Subfield, Zone,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -179,6 +179,24 @@ fn flat_action() -> impl Strategy<Value = Action> {
             bytes,
             destination: Subfield { bits: 1, ..bit }
         }),
+        (
+            0..9_u16,
+            any::<u16>(),
+            0..5_u16,
+            any::<u16>(),
+            any::<u32>(),
+            0..16_u8
+        )
+            .prop_map(|(fields, basis, algorithm, last, argument, register)| {
+                Action::Multipath(Multipath {
+                    fields,
+                    basis,
+                    algorithm,
+                    last,
+                    argument,
+                    destination: Subfield::new(Field::Reg(register), 16, 16),
+                })
+            }),
         field().prop_map(Action::DeleteField),
         vec(any::<u8>(), 0..20).prop_map(Action::Note),
         Just(Action::Exit),
