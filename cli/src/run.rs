@@ -54,6 +54,7 @@ pub(crate) async fn run(arguments: Run) -> Result<()> {
         Connection::local(&server, DATABASE),
         Some(filled),
     )?;
+    parts.allocation(Connection::local(&server, DATABASE));
     let outcome = parts.join().await;
     database_cancel.cancel();
     nb::close(&server, listeners).await;
@@ -75,11 +76,13 @@ pub(crate) async fn northd(arguments: Northd) -> Result<()> {
 /// The node sessions alone.
 pub(crate) async fn controller(arguments: Controller) -> Result<()> {
     let mut parts = Parts::new(shutdown::on_signal()?);
+    let northbound = nb::connect(arguments.nb, &arguments.certificates)?;
+    parts.allocation(northbound.clone());
     parts.controller(
         arguments.nodes,
         arguments.sessions,
         &arguments.certificates,
-        nb::connect(arguments.nb, &arguments.certificates)?,
+        northbound,
         None,
     )?;
     parts.join().await
@@ -145,6 +148,16 @@ impl Parts {
                 .context("the controller ended")
         });
         Ok(())
+    }
+
+    /// Hands out what rows written by hand ask for.
+    fn allocation(&mut self, northbound: Connection) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            weft_northd::allocation::run(northbound, cancel)
+                .await
+                .context("the allocation of dynamic addresses ended")
+        });
     }
 
     /// Of the nodes, what northd may know.

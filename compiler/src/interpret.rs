@@ -73,7 +73,7 @@ pub struct Delivery {
 /// What became of a packet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Outcome {
-    /// Where copies of it came out.
+    /// Where copies of it came out. Where a packet's hash decides, all that may come of it.
     pub deliveries: BTreeSet<Delivery>,
     /// The way there.
     pub trace: Trace,
@@ -234,6 +234,25 @@ impl Run<'_> {
                     match stage {
                         Some(stage) => self.stage(at, stage, packet.clone(), trace),
                         None => trace.leaf(Event::Dropped(format!("{action} leads to no stage"))),
+                    }
+                }
+                Action::Select {
+                    destination,
+                    choices,
+                } => {
+                    let Some(stage) = flow.stage.following() else {
+                        trace.leaf(Event::Dropped(format!("{action} leads to no stage")));
+                        continue;
+                    };
+                    // Which one it is, only the switch can say: all of them are looked at.
+                    for number in 0..*choices {
+                        let mut packet = packet.clone();
+                        packet.set(*destination, u128::from(number));
+                        let branch = trace.branch(Event::Chosen {
+                            number,
+                            choices: *choices,
+                        });
+                        self.stage(at, stage, packet, branch);
                     }
                 }
                 Action::Output if flow.stage.pipeline() == Pipeline::Ingress => {

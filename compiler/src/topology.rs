@@ -23,7 +23,7 @@ pub(crate) use domain::Routed;
 pub(crate) use key_table::{KeyTable, first_choice};
 pub(crate) use location::{Fact, LocationChange, Locations};
 pub(crate) use place::{DERIVED_MAC_HIGH, Place, Spread};
-pub(crate) use route::Route;
+pub(crate) use route::{Route, Side};
 pub(crate) use router_port::{Face, Link, RouterPort, owns_mac};
 pub(crate) use row::{UNSERVED, change_of, difference};
 pub(crate) use switch_port::{ParsedPort, SwitchPort};

@@ -34,8 +34,10 @@ use crate::northbound::{Northbound, Progress, Stamp};
 use crate::ports::{Bound, Ports};
 
 use identity::{Identities, Said};
+use nested::Nested;
 
 pub mod identity;
+mod nested;
 
 /// What happens to the cluster.
 #[derive(Debug)]
@@ -105,6 +107,7 @@ pub struct Cluster {
     members: BTreeMap<NodeName, Member>,
     identities: Identities,
     bound: BTreeMap<Arc<str>, BoundPort>,
+    nested: Nested,
     inputs: Vec<Input>,
     recompile: bool,
     compiling: bool,
@@ -192,6 +195,7 @@ impl Cluster {
             members: BTreeMap::new(),
             identities: Identities::default(),
             bound: BTreeMap::new(),
+            nested: Nested::default(),
             inputs: Vec::new(),
             recompile: false,
             compiling: false,
@@ -309,6 +313,9 @@ impl Cluster {
             .extend(update.changes.into_iter().map(Input::Nb));
         for (port, terms) in update.terms {
             self.ports.set_terms(&port, terms);
+        }
+        for (port, parent) in update.nested {
+            self.nested.set(&port, parent);
         }
         self.stale_answers.extend(update.answers);
         self.nb_known |= is_snapshot;
@@ -462,11 +469,16 @@ impl Cluster {
     }
 
     fn settle_ports(&mut self) {
+        for port in self.nested.take_freed() {
+            self.bound.remove(&port);
+            self.northbound.set_up(&port, false);
+        }
         let decisions = self.ports.settle();
         for refusal in decisions.refusals {
             tracing::warn!(node = %refusal.node, lsp = %refusal.port, "{refusal}");
         }
         for (port, bound) in decisions.bindings {
+            self.nested.moved(&port);
             let before = self.bound.remove(&port);
             if let Some(before) = &before
                 && bound
@@ -500,6 +512,21 @@ impl Cluster {
                     self.inputs.push(Input::Binding(port.clone(), None));
                     self.northbound.set_up(&port, false);
                 }
+            }
+        }
+        for (port, parent) in self.nested.take_changed() {
+            let bound = self.ports.holder(&parent).cloned();
+            let before = self.bound.remove(&port);
+            match bound {
+                Some(bound) => {
+                    let stage = match before {
+                        Some(before) if before.bound == bound => before.stage,
+                        _ => Stage::Bound,
+                    };
+                    self.bound.insert(port, BoundPort { bound, stage });
+                }
+                None if before.is_some() => self.northbound.set_up(&port, false),
+                None => {}
             }
         }
     }
@@ -673,6 +700,10 @@ impl Cluster {
             batches.entry(node).or_default().push((row, None));
         }
         for port in std::mem::take(&mut self.stale_answers) {
+            // Its interface is another port's, which has its own answer.
+            if self.nested.contains(&port) {
+                continue;
+            }
             let Some(BoundPort { bound, stage }) = self.bound.get(&port) else {
                 continue;
             };

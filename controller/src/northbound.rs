@@ -37,6 +37,8 @@ pub struct Update {
     pub changes: Vec<Change>,
     /// Ports that may be claimed, changed or gone (`None`).
     pub terms: Vec<(Arc<str>, Option<Terms>)>,
+    /// Ports that are nested in another, or (`None`) not, or not any more.
+    pub nested: Vec<(Arc<str>, Option<Arc<str>>)>,
     /// Ports whose answer may have changed.
     pub answers: BTreeSet<Arc<str>>,
     /// Rows that do not fit, said for the first time.
@@ -279,6 +281,7 @@ impl Northbound {
                 let name: Arc<str> = old.name.as_str().into();
                 self.port_names.remove(&name);
                 update.terms.push((name.clone(), None));
+                update.nested.push((name.clone(), None));
                 update.answers.insert(name);
                 self.up.remove(&uuid);
             }
@@ -293,6 +296,7 @@ impl Northbound {
                 let name: Arc<str> = row.name.as_str().into();
                 self.port_names.insert(name.clone(), uuid);
                 update.terms.push((name.clone(), terms(row)));
+                update.nested.push((name.clone(), parent(row)));
                 update.answers.insert(name);
             }
             self.ports.insert(uuid, row.clone());
@@ -405,7 +409,13 @@ enum Relevance {
     WrittenByUs,
 }
 
-/// Only ports without a type are interfaces of a node.
+/// The port that this one is nested in.
+fn parent(port: &LogicalSwitchPort) -> Option<Arc<str>> {
+    let parent = port.parent_name.as_deref().filter(|name| !name.is_empty());
+    parent.filter(|_| port.kind.is_empty()).map(Arc::from)
+}
+
+/// Only ports without a type are interfaces of a node, and those that are nested in none.
 fn terms(port: &LogicalSwitchPort) -> Option<Terms> {
     let option = |key| {
         port.options
@@ -413,7 +423,7 @@ fn terms(port: &LogicalSwitchPort) -> Option<Terms> {
             .filter(|text| !text.is_empty())
             .map(|text| Arc::from(text.as_str()))
     };
-    port.kind.is_empty().then(|| Terms {
+    (port.kind.is_empty() && parent(port).is_none()).then(|| Terms {
         requested_chassis: option(keys::REQUESTED_CHASSIS),
         version: option(keys::IFACE_ID_VER),
     })

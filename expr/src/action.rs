@@ -88,6 +88,14 @@ pub enum Action {
     },
     /// `ip.ttl--;`: a packet whose TTL is 0 or 1 is dropped, and the rest of the list with it.
     DecrementTtl,
+    /// `reg8[16..31] = select(0, 1, 2);`: one of these numbers, chosen by the packet's addresses, protocol and ports; then `next;`. Last in its
+    /// list. The numbers are those from 0 on, as many as there are choices, each as likely as the others.
+    Select {
+        /// What is written.
+        destination: Part,
+        /// How many choices there are, 2 at least.
+        choices: u16,
+    },
     /// `forward("node");` (weft's own).
     Forward {
         /// The node.
@@ -161,6 +169,23 @@ impl Action {
             "{left} and {right} differ in width"
         );
         Action::Exchange { left, right }
+    }
+
+    /// `destination = select(0, …);`
+    ///
+    /// # Panics
+    /// When there are fewer than two choices, or more than `destination` can hold.
+    #[must_use]
+    pub fn select(destination: impl Into<Part>, choices: u16) -> Action {
+        let destination = destination.into();
+        assert!(
+            choices >= 2 && u128::from(choices.saturating_sub(1)) <= destination.mask(),
+            "{choices} choices for {destination}"
+        );
+        Action::Select {
+            destination,
+            choices,
+        }
     }
 
     /// `forward("node");`

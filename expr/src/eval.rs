@@ -128,6 +128,7 @@ impl Packet {
             Action::Next { .. }
             | Action::Output
             | Action::Drop
+            | Action::Select { .. }
             | Action::Forward { .. }
             | Action::Deliver { .. } => {
                 return Applied::Elsewhere;
@@ -264,7 +265,9 @@ impl Action {
     #[must_use]
     pub fn prerequisites(actions: &[Action]) -> Expr {
         let parts = actions.iter().flat_map(|action| match action {
-            Action::Assign { destination, .. } => vec![*destination],
+            Action::Assign { destination, .. } | Action::Select { destination, .. } => {
+                vec![*destination]
+            }
             Action::Move {
                 destination,
                 source,

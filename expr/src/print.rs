@@ -210,6 +210,13 @@ impl fmt::Display for Action {
             } => write!(f, "{destination} = {source};"),
             Action::Exchange { left, right } => write!(f, "{left} <-> {right};"),
             Action::DecrementTtl => f.write_str("ip.ttl--;"),
+            Action::Select {
+                destination,
+                choices,
+            } => {
+                let numbers: Vec<String> = (0..*choices).map(|number| number.to_string()).collect();
+                write!(f, "{destination} = select({});", numbers.join(", "))
+            }
             Action::Forward { node } => write!(f, "forward({});", Quoted(node)),
             Action::Deliver { datapath, port } => {
                 write!(f, "deliver({}, {});", Quoted(datapath), Quoted(port))

@@ -270,6 +270,7 @@ fn action() -> impl Strategy<Value = Action> {
         next,
         Just(Action::Output),
         Just(Action::DecrementTtl),
+        (2u16..9).prop_map(|choices| Action::select(Symbol::Reg8.bits(16, 31), choices)),
         assign,
         pair().prop_map(|(destination, source)| Action::Move {
             destination,

@@ -7,7 +7,7 @@
 //!
 //! [`index`] is the translation: plain objects in, typed rows out, no IO. [`standalone`] feeds it
 //! from files and carries its rows to a northbound database; a Kubernetes watch will be another
-//! edge beside it. Must not: know OpenFlow, nodes' databases or how rows are compiled.
+//! edge beside it. [`allocation`] stands by itself: it hands out what rows written by hand ask for. Must not: know OpenFlow, nodes' databases or how rows are compiled.
 
 #![cfg_attr(
     not(test),
@@ -19,6 +19,7 @@
     )
 )]
 
+pub mod allocation;
 pub mod diagnostic;
 pub mod index;
 mod northbound;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use weft_expr::Mac;
 
 use crate::node::NodeName;
-use crate::topology::Fact;
+use crate::topology::{Fact, Side};
 use crate::unit::Unit;
 
 /// How many levels there are.
@@ -51,6 +51,8 @@ pub(crate) enum Key {
     RouterPortsOn(Uuid),
     MacClaims(Uuid, Mac),
     AddressClaims(Uuid, IpAddr),
+    /// Name of the port nested in, VLAN tag.
+    TagClaims(Arc<str>, u16),
     NetworkClaims(Uuid, IpNet),
     /// What others need to know of a router port, without its networks.
     Face(Uuid),
@@ -70,11 +72,14 @@ pub(crate) enum Key {
     Route(Uuid),
     // Level 7.
     SubnetOf(Uuid, IpAddr),
-    RouteClaims(Uuid, IpNet),
+    /// Routes of a router for the same prefix.
+    RouteGroup(Uuid, Side, IpNet),
     NextHops(Uuid, IpAddr),
     RoutedPorts(Uuid),
     /// Prefixes of a router's static routes.
     StaticPrefixes(Uuid),
+    /// Prefixes of those that go by source.
+    SourceRoutes(Uuid),
     // Level 8.
     Place(Uuid),
     // Relations, level 9.
@@ -120,12 +125,13 @@ impl Key {
             | SwitchesOf(_) | RoutersOf(_) | RoutersOfRoute(_) | SwitchSides(_) | Nodes
             | Unserved(_) => 1,
             DatapathName(_) | ParsedPort(_) | RouterPort(_) => 2,
-            Links | RouterPortsOn(_) | MacClaims(..) | AddressClaims(..) | NetworkClaims(..)
-            | Face(_) | PortsOfRouter(_) => 3,
+            Links | RouterPortsOn(_) | MacClaims(..) | AddressClaims(..) | TagClaims(..)
+            | NetworkClaims(..) | Face(_) | PortsOfRouter(_) => 3,
             SwitchPort(_) | Connected(_) | Components | UnservedWarning(_) => 4,
             ConnectedOf(_) | Obstacles(_) | Component(_) => 5,
             Subnets(_) | PlainShape(_) | Route(_) => 6,
-            SubnetOf(..) | RouteClaims(..) | NextHops(..) | RoutedPorts(_) | StaticPrefixes(_) => 7,
+            SubnetOf(..) | RouteGroup(..) | NextHops(..) | RoutedPorts(_) | StaticPrefixes(_)
+            | SourceRoutes(_) => 7,
             Place(_) => 8,
             PortsAt(..) | UnknownPortsAt(..) | NodesOfSwitch(_) | NodesOfUnknown(_)
             | NodesOfSubnet(..) | NodesOfNoSubnet(_) | NodesUnguarded(_) | NodesOfDomain(_)
@@ -155,14 +161,16 @@ impl Key {
             | Key::RouterPortsOn(_)
             | Key::MacClaims(..)
             | Key::AddressClaims(..)
+            | Key::TagClaims(..)
             | Key::NetworkClaims(..)
             | Key::PortsOfRouter(_)
             | Key::ConnectedOf(_)
             | Key::Obstacles(_)
-            | Key::RouteClaims(..)
+            | Key::RouteGroup(..)
             | Key::NextHops(..)
             | Key::RoutedPorts(_)
             | Key::StaticPrefixes(_)
+            | Key::SourceRoutes(_)
             | Key::Prefixes(..)
             | Key::Switched(_)
             | Key::Doubles(_) => true,

@@ -95,6 +95,7 @@ fn fixture(extra: &str) -> Fixture {
         router | lr_in_admission | 50 | eth.dst == 0a:58:00:00:00:fe | next;
         router | lr_in_ip_input | 0 | 1 | next;
         router | lr_in_ip_ttl | 0 | 1 | ip.ttl--; next;
+        router | lr_in_ip_routing_ecmp | 0 | 1 | next;
         router | lr_in_arp_resolve | 0 | 1 | output;
         router | lr_out_delivery | 0 | 1 | output;
     ";
@@ -291,6 +292,31 @@ fn both_ways_across_a_router_end_in_the_same_packet() {
     assert_eq!(
         ports(&interpret(&general, &n1(), RED, "a", &tired)),
         [""; 0]
+    );
+}
+
+#[test]
+fn every_choice_that_a_hash_can_make_is_followed() {
+    let network = fixture(&format!(
+        "{ROUTED}
+         router | lr_in_ip_routing | 50 | ip4.dst == 10.0.1.0/24 | eth.dst = 0a:58:00:00:00:04; outport = \"router-blue\"; reg8[0..15] = 5; reg8[16..31] = select(0, 1);
+         router | lr_in_ip_routing_ecmp | 100 | reg8[0..15] == 5 && reg8[16..31] == 0 | eth.src = 0a:58:00:00:00:fd; next;
+         router | lr_in_ip_routing_ecmp | 100 | reg8[0..15] == 5 && reg8[16..31] == 1 | eth.src = 0a:58:00:00:00:fe; next;
+         router | lr_out_locate | 1 | outport == \"router-blue\" | next;"
+    ));
+    let outcome = interpret(
+        &network,
+        &n1(),
+        RED,
+        "a",
+        &packet(Mac([10, 88, 0, 0, 0, 0xfe])),
+    );
+    assert_eq!(ports(&outcome), ["n2/d", "n2/d"], "{}", outcome.trace);
+    assert!(
+        outcome
+            .trace
+            .to_string()
+            .contains("-- choice 1 of 2, made by hash")
     );
 }
 

@@ -36,6 +36,13 @@ pub enum Event {
     Ambiguous,
     /// No flow matched it, so it was dropped.
     Missed(Stage),
+    /// One of several choices was made by the packet's hash; the others stand beside it.
+    Chosen {
+        /// Which.
+        number: u16,
+        /// Of how many.
+        choices: u16,
+    },
     /// It went through a tunnel.
     Tunnelled {
         /// From this node.
@@ -142,6 +149,9 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &Event, depth: usize) -> fmt::
                 "{indent}{:2}. {stage}: no flow matches: dropped",
                 stage.number()
             )
+        }
+        Event::Chosen { number, choices } => {
+            writeln!(f, "{indent}-- choice {number} of {choices}, made by hash")
         }
         Event::Tunnelled { from, to } => writeln!(f, "{indent}-> tunnel from {from} to {to}"),
         Event::Delivered { node, port } => writeln!(f, "{indent}=> out of {port:?} on {node}"),

@@ -5,7 +5,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use openflow_rs::{Action as OfAction, Field as OfField, PortNo, Subfield};
+use openflow_rs::{
+    Action as OfAction, Field as OfField, HASH_SYMMETRIC_L3L4_UDP, MULTIPATH_HRW, Multipath,
+    PortNo, Subfield,
+};
 use weft_expr::{Action, Field, Part, Pipeline};
 
 use super::field::subfield;
@@ -34,7 +37,11 @@ pub(super) fn lower(
 const fn hands_over(action: &Action) -> bool {
     matches!(
         action,
-        Action::Next { .. } | Action::Output | Action::Forward { .. } | Action::Deliver { .. }
+        Action::Next { .. }
+            | Action::Output
+            | Action::Select { .. }
+            | Action::Forward { .. }
+            | Action::Deliver { .. }
     )
 }
 
@@ -80,6 +87,21 @@ fn lower_one(
             let (left, right) = (subfield(*left), subfield(*right));
             lowered.extend([OfAction::Push(left), OfAction::Push(right)]);
             lowered.extend([OfAction::Pop(left), OfAction::Pop(right)]);
+        }
+        Action::Select {
+            destination,
+            choices,
+        } => {
+            lowered.push(OfAction::Multipath(Multipath {
+                fields: HASH_SYMMETRIC_L3L4_UDP,
+                // Routers in a row must not choose alike.
+                basis: u16::try_from(flow.cookie().get() & 0xffff).unwrap_or(0),
+                algorithm: MULTIPATH_HRW,
+                last: choices.saturating_sub(1),
+                argument: 0,
+                destination: subfield(*destination),
+            }));
+            lowered.push(resubmit(next(flow, action, None, None)?));
         }
         Action::DecrementTtl => lowered.push(OfAction::DecTtl),
         Action::Forward { node } => forward(node, names, lowered)?,

@@ -93,6 +93,7 @@ stages! {
     LrInIpInput       Router Ingress 3  "lr_in_ip_input"        "sources that cannot be, pings to the router itself";
     LrInIpRouting     Router Ingress 11 "lr_in_ip_routing"      "longest prefix: next hop and egress port, or the node the address is on";
     LrInIpTtl         Router Ingress 12 "lr_in_ip_ttl"          "TTL checked and taken down";
+    LrInIpRoutingEcmp Router Ingress 13 "lr_in_ip_routing_ecmp" "of several next hops the one that was chosen";
     LrInArpResolve    Router Ingress 15 "lr_in_arp_resolve"     "next hop to MAC";
     LsOutCheckPortSec Switch Egress  9  "ls_out_check_port_sec" "destination addresses, per port";
     LrOutLocate       Router Egress  0  "lr_out_locate"         "a packet without egress port: the port on this node that has its address";

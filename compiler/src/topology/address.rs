@@ -22,6 +22,8 @@ pub(crate) enum Address {
     Unknown,
     /// Those of the router port at the other end.
     Router,
+    /// Those that were handed out: `dynamic_addresses` has them.
+    Dynamic,
 }
 
 /// One element of `port_security`: what may be sent from a MAC.
@@ -41,13 +43,13 @@ pub(crate) fn parse(text: &str) -> Result<Address, String> {
         None => Err(r#"an empty address; write "MAC [IP]…" or "unknown""#.to_owned()),
         Some("unknown") => Ok(Address::Unknown),
         Some("router") => Ok(Address::Router),
-        Some("dynamic") => Err(dynamic(text)),
+        Some("dynamic") => Ok(Address::Dynamic),
         Some(mac) => {
             let mac = parse_mac(mac)?;
             let mut addresses = Vec::new();
             for word in words {
                 if word == "dynamic" {
-                    return Err(dynamic(text));
+                    return Ok(Address::Dynamic);
                 }
                 let address: IpAddr = word
                     .parse()
@@ -62,10 +64,6 @@ pub(crate) fn parse(text: &str) -> Result<Address, String> {
             Ok(Address::Known(mac, addresses))
         }
     }
-}
-
-fn dynamic(text: &str) -> String {
-    format!(r#"{text:?}: "dynamic" is not served yet; write the addresses"#)
 }
 
 /// Reads an element of `port_security`.

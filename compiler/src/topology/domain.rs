@@ -1,7 +1,8 @@
 //! Datapaths that are joined, the subnets of a switch, and which domains are plain.
 //!
 //! A *domain* is a connected component of the graph of switches and routers, whose edges are router ports. A *plain* domain is one
-//! router and switches that have no other router, nothing whose place cannot be told from an address, and no address twice.
+//! router and switches that have no other router, nothing whose place cannot be told from an address, no address twice, and no route by
+//! source that comes before a connected network.
 //!
 //! Must not: make flows.
 
@@ -135,10 +136,39 @@ fn overlaps(reader: &mut Reader<'_>, router: Uuid) -> bool {
 /// Whether a router's domain is plain. Present if so.
 pub(super) fn plain(reader: &mut Reader<'_>, router: Uuid) -> Value {
     let has_shape = !reader.read(Key::PlainShape(router)).is_absent();
-    match has_shape && reader.is_empty(Key::Doubles(router)) {
+    let is_plain =
+        has_shape && reader.is_empty(Key::Doubles(router)) && !is_overruled(reader, router);
+    match is_plain {
         true => Value::Flag,
         false => Value::Absent,
     }
+}
+
+/// Whether a route by source is longer than a connected network: it is asked before the network is, and where a packet goes does not
+/// follow from its destination.
+fn is_overruled(reader: &mut Reader<'_>, router: Uuid) -> bool {
+    let sources: Vec<IpNet> = reader
+        .members(Key::SourceRoutes(router))
+        .into_iter()
+        .filter_map(|member| match member {
+            Member::Network(prefix) => Some(prefix),
+            _ => None,
+        })
+        .collect();
+    if sources.is_empty() {
+        return false;
+    }
+    let connected = reader.read(Key::ConnectedOf(router)).set().keys();
+    let mut networks = connected.filter_map(|member| match member {
+        Member::Connected(network, _) => Some(*network),
+        _ => None,
+    });
+    networks.any(|network| {
+        sources.iter().any(|source| {
+            source.addr().is_ipv4() == network.addr().is_ipv4()
+                && source.prefix_len() > network.prefix_len()
+        })
+    })
 }
 
 /// The router of a switch, if the switch is in a plain domain.

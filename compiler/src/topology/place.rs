@@ -3,6 +3,7 @@
 //! Must not: list nodes where a relation can count them.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use uuid::Uuid;
@@ -24,7 +25,8 @@ pub(super) fn place(reader: &mut Reader<'_>, port: Uuid) -> Value {
     let Some(switch_port) = reader.read(Key::SwitchPort(port)).switch_port().cloned() else {
         return Value::Absent;
     };
-    let key = Key::Binding(switch_port.name.clone());
+    let interface = switch_port.nest.as_ref().map(|nest| &nest.parent);
+    let key = Key::Binding(Arc::clone(interface.unwrap_or(&switch_port.name)));
     let Some(binding) = reader.read(key).binding().cloned() else {
         return Value::Absent;
     };

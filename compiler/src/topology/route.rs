@@ -1,11 +1,13 @@
 //! Static routes.
 //!
+//! Routes of one router for the same prefix, by the same side of a packet, are a group: several next hops.
+//!
 //! Must not: choose between routes; priorities and the location table do.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use uuid::Uuid;
 use weft_schema::nb;
 
@@ -17,9 +19,20 @@ use crate::engine::{Emission, Key, Member, Reader, Value};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Route {
     pub(crate) router: Uuid,
+    /// Which of a packet's addresses is looked at.
+    pub(crate) side: Side,
     pub(crate) prefix: IpNet,
     /// `None` discards.
     pub(crate) next_hop: Option<NextHop>,
+}
+
+/// Which address of a packet a route is about (ovn-nb(5), `policy`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Side {
+    /// `dst-ip`, and when nothing is said.
+    Destination,
+    /// `src-ip`: before routes by destination that are shorter, after those that are as long.
+    Source,
 }
 
 /// Where a route leads.
@@ -56,11 +69,22 @@ pub(super) fn parse(reader: &mut Reader<'_>, route: Uuid) -> Value {
     row::listed_twice(reader, Key::RoutersOfRoute(route), "static_routes", &what);
     match read(reader, &row, router) {
         Ok(read) => {
-            reader.emit(Emission::Fact(router, Fact::Static(read.prefix)));
+            let covered = match read.side {
+                Side::Destination => {
+                    reader.emit(Emission::Fact(router, Fact::Static(read.prefix)));
+                    read.prefix
+                }
+                // Packets to anywhere may have such a source.
+                Side::Source => {
+                    let sources = Key::SourceRoutes(router);
+                    reader.emit(Emission::Member(sources, Member::Network(read.prefix)));
+                    everywhere(read.prefix)
+                }
+            };
             let prefixes = Key::StaticPrefixes(router);
-            reader.emit(Emission::Member(prefixes, Member::Network(read.prefix)));
-            let claims = Key::RouteClaims(router, read.prefix);
-            reader.emit(Emission::Member(claims, Member::Row(route)));
+            reader.emit(Emission::Member(prefixes, Member::Network(covered)));
+            let group = Key::RouteGroup(router, read.side, read.prefix);
+            reader.emit(Emission::Member(group, Member::Row(route)));
             if let Some(hop) = &read.next_hop {
                 let hops = Key::NextHops(router, hop.address);
                 reader.emit(Emission::Member(hops, Member::Row(route)));
@@ -78,17 +102,26 @@ pub(super) fn parse(reader: &mut Reader<'_>, route: Uuid) -> Value {
     }
 }
 
+/// All addresses of a prefix's family.
+fn everywhere(prefix: IpNet) -> IpNet {
+    match prefix {
+        IpNet::V4(_) => IpNet::V4(Ipv4Net::default()),
+        IpNet::V6(_) => IpNet::V6(Ipv6Net::default()),
+    }
+}
+
 fn read(
     reader: &mut Reader<'_>,
     row: &nb::LogicalRouterStaticRoute,
     router: Uuid,
 ) -> Result<Route, (&'static str, String)> {
-    if row.policy.as_deref() == Some("src-ip") {
-        return Err((
-            "policy",
-            "src-ip is not served yet; the route is left out".to_owned(),
-        ));
-    }
+    let side = match row.policy.as_deref() {
+        None | Some("dst-ip") => Side::Destination,
+        Some("src-ip") => Side::Source,
+        Some(other) => {
+            return Err(("policy", format!("{other:?} is neither dst-ip nor src-ip")));
+        }
+    };
     if !row.route_table.is_empty() {
         let message = "route tables are not served yet; the route is left out".to_owned();
         return Err(("route_table", message));
@@ -100,6 +133,7 @@ fn read(
     if row.nexthop == "discard" {
         return Ok(Route {
             router,
+            side,
             prefix,
             next_hop: None,
         });
@@ -116,6 +150,7 @@ fn read(
     let next_hop = Some(NextHop { address, port });
     Ok(Route {
         router,
+        side,
         prefix,
         next_hop,
     })

@@ -23,9 +23,19 @@ pub(crate) struct ParsedPort {
     pub(crate) name: Arc<str>,
     pub(crate) switch: Uuid,
     pub(crate) kind: PortKind,
+    pub(crate) nest: Option<Nest>,
     pub(crate) addresses: Vec<(Mac, Vec<IpAddr>)>,
     pub(crate) takes_unknown: bool,
     pub(crate) security: Vec<Security>,
+}
+
+/// Where a nested port is: on another port's interface, in a VLAN of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Nest {
+    /// The other port's name.
+    pub(crate) parent: Arc<str>,
+    /// 1 to 4095.
+    pub(crate) tag: u16,
 }
 
 /// What a switch port is.
@@ -42,6 +52,7 @@ pub(crate) enum PortKind {
 pub(crate) struct SwitchPort {
     pub(crate) name: Arc<str>,
     pub(crate) switch: Uuid,
+    pub(crate) nest: Option<Nest>,
     pub(crate) addresses: Vec<(Mac, Vec<IpAddr>)>,
     pub(crate) takes_unknown: bool,
     /// Empty: nothing is checked.
@@ -104,10 +115,22 @@ pub(super) fn parse(reader: &mut Reader<'_>, port: Uuid) -> Value {
     let Some(kind) = kind(reader, &row) else {
         return Value::Absent;
     };
+    let nest = match nest(&row) {
+        Ok(nest) => nest,
+        Err(message) => {
+            reader.diagnose(diagnostic(&row, "tag", message));
+            return Value::Absent;
+        }
+    };
+    if let Some(nest) = &nest {
+        let claims = Key::TagClaims(Arc::clone(&nest.parent), nest.tag);
+        reader.emit(claim(claims, port));
+    }
     let mut parsed = ParsedPort {
         name,
         switch,
         kind,
+        nest,
         addresses: Vec::new(),
         takes_unknown: false,
         security: Vec::new(),
@@ -130,15 +153,6 @@ fn claim(key: Key, port: Uuid) -> Emission {
 }
 
 fn kind(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) -> Option<PortKind> {
-    if row
-        .parent_name
-        .as_ref()
-        .is_some_and(|parent| !parent.is_empty())
-    {
-        let message = "nested ports are not served yet; the port is left out".to_owned();
-        reader.diagnose(diagnostic(row, "parent_name", message));
-        return None;
-    }
     match row.kind.as_str() {
         "" => Some(PortKind::Interface),
         "router" => {
@@ -151,6 +165,25 @@ fn kind(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) -> Option<PortKind
             None
         }
     }
+}
+
+/// What `parent_name` and `tag` say. A tag that was asked for and not 0 is as good as one in use: nothing else could be chosen.
+fn nest(row: &nb::LogicalSwitchPort) -> Result<Option<Nest>, String> {
+    let parent = row.parent_name.as_deref().filter(|name| !name.is_empty());
+    let Some(parent) = parent.filter(|_| row.kind.is_empty()) else {
+        return Ok(None);
+    };
+    let tag = row.tag.or(row.tag_request.filter(|tag| *tag != 0));
+    let tag = tag
+        .and_then(|tag| u16::try_from(tag).ok())
+        .filter(|tag| (1..=4095).contains(tag))
+        .ok_or_else(|| {
+            format!(
+                "the port is nested in {parent:?} and has no tag from 1 to 4095; it is left out"
+            )
+        })?;
+    let parent = Arc::from(parent);
+    Ok(Some(Nest { parent, tag }))
 }
 
 /// Says so if a port of type `router` leads to no router, or to one that another port is joined to.
@@ -181,13 +214,14 @@ fn check_peer(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) {
 fn read_addresses(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort, parsed: &mut ParsedPort) {
     for text in &row.addresses {
         match address::parse(text) {
-            Ok(Address::Known(mac, ips)) => {
-                match parsed.addresses.iter_mut().find(|(known, _)| *known == mac) {
-                    Some((_, known)) => known.extend(ips),
-                    None => parsed.addresses.push((mac, ips)),
+            Ok(Address::Known(mac, ips)) => add(&mut parsed.addresses, mac, ips),
+            Ok(Address::Unknown) => parsed.takes_unknown = true,
+            Ok(Address::Dynamic) => {
+                let handed_out = row.dynamic_addresses.as_deref().map(address::parse);
+                if let Some(Ok(Address::Known(mac, ips))) = handed_out {
+                    add(&mut parsed.addresses, mac, ips);
                 }
             }
-            Ok(Address::Unknown) => parsed.takes_unknown = true,
             Ok(Address::Router) => {
                 let message = r#""router" is for ports of type "router""#.to_owned();
                 reader.diagnose(diagnostic(row, "addresses", message));
@@ -200,6 +234,13 @@ fn read_addresses(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort, parsed: 
         ips.dedup();
     }
     parsed.addresses.sort();
+}
+
+fn add(addresses: &mut Vec<(Mac, Vec<IpAddr>)>, mac: Mac, ips: Vec<IpAddr>) {
+    match addresses.iter_mut().find(|(known, _)| *known == mac) {
+        Some((_, known)) => known.extend(ips),
+        None => addresses.push((mac, ips)),
+    }
 }
 
 fn read_security(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort, parsed: &mut ParsedPort) {
@@ -228,12 +269,25 @@ pub(super) fn judge(reader: &mut Reader<'_>, port: Uuid) -> Value {
     if parsed.kind != PortKind::Interface {
         return Value::Absent;
     }
+    if let Some(nest) = &parsed.nest
+        && let claims = Key::TagClaims(Arc::clone(&nest.parent), nest.tag)
+        && !holds(
+            reader,
+            claims,
+            port,
+            "tag",
+            &format!("tag {} of {:?}", nest.tag, nest.parent),
+        )
+    {
+        return Value::Absent;
+    }
     let mut addresses = Vec::new();
     for (mac, ips) in &parsed.addresses {
         if !holds(
             reader,
             Key::MacClaims(parsed.switch, *mac),
             port,
+            "addresses",
             &mac.to_string(),
         ) {
             continue;
@@ -244,6 +298,7 @@ pub(super) fn judge(reader: &mut Reader<'_>, port: Uuid) -> Value {
                 reader,
                 Key::AddressClaims(parsed.switch, *ip),
                 port,
+                "addresses",
                 &ip.to_string(),
             ) {
                 kept.push(*ip);
@@ -258,6 +313,7 @@ pub(super) fn judge(reader: &mut Reader<'_>, port: Uuid) -> Value {
     Value::SwitchPort(Arc::new(SwitchPort {
         name: Arc::clone(&parsed.name),
         switch: parsed.switch,
+        nest: parsed.nest.clone(),
         addresses,
         takes_unknown: parsed.takes_unknown,
         security: parsed.security.clone(),
@@ -265,7 +321,13 @@ pub(super) fn judge(reader: &mut Reader<'_>, port: Uuid) -> Value {
 }
 
 /// Whether the port's claim is the lowest; says so if it is not.
-fn holds(reader: &mut Reader<'_>, claims: Key, port: Uuid, what: &str) -> bool {
+fn holds(
+    reader: &mut Reader<'_>,
+    claims: Key,
+    port: Uuid,
+    column: &'static str,
+    what: &str,
+) -> bool {
     let first = reader.read(claims).set().first();
     let Some(&Member::Claim(rank, holder)) = first else {
         return true;
@@ -284,7 +346,7 @@ fn holds(reader: &mut Reader<'_>, claims: Key, port: Uuid, what: &str) -> bool {
             .map(|port| format!("port {:?}", port.name)),
     };
     let message = format!(
-        "{what} belongs to {} on this switch already; it is left out here",
+        "{what} belongs to {} already; it is left out here",
         holder.unwrap_or_default()
     );
     if let Some(row) = reader
@@ -292,7 +354,7 @@ fn holds(reader: &mut Reader<'_>, claims: Key, port: Uuid, what: &str) -> bool {
         .switch_port_row()
         .cloned()
     {
-        reader.diagnose(diagnostic(&row, "addresses", message));
+        reader.diagnose(diagnostic(&row, column, message));
     }
     false
 }

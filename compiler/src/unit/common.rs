@@ -165,6 +165,8 @@ fn router_ingress(draft: &mut Draft) {
     router(draft, stage, 30, Symbol::Ip6Dst.is(link_local), drop_it());
     router(draft, stage, 0, Predicate::Ip, next());
 
+    router(draft, Stage::LrInIpRoutingEcmp, 0, Predicate::Ip, next());
+
     let stage = Stage::LrInIpTtl;
     router(draft, stage, 100, Symbol::IpTtl.one_of([0, 1]), drop_it());
     router(

@@ -6,6 +6,7 @@
 //! Must not: answer for any other address of the network.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use uuid::Uuid;
@@ -79,7 +80,11 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid, ne
         );
         match is_switched {
             true => resolve_computed(draft, &face, network, &domain),
-            false => neighbours(reader, draft, &face, port, own.addr(), &domain),
+            false => {
+                for other in neighbours(reader, &face, port) {
+                    resolve(draft, &other, face.mac, own.addr(), &domain);
+                }
+            }
         }
     }
     if let Some(switch) = switch {
@@ -204,25 +209,17 @@ fn own_sources(draft: &mut Draft, router: &Datapath, face: &Face, own: IpNet, sw
     );
 }
 
-/// Other routers that meet this one on its switch, or at the other end of its port, know its MAC.
-fn neighbours(
-    reader: &mut Reader<'_>,
-    draft: &mut Draft,
-    face: &Face,
-    port: Uuid,
-    own: IpAddr,
-    scope: &Scope,
-) {
+/// Other routers that meet this one on its switch, or at the other end of its port: they know its MAC.
+pub(super) fn neighbours(reader: &mut Reader<'_>, face: &Face, port: Uuid) -> Vec<Arc<Face>> {
     let others = match &face.link {
         Link::None => Vec::new(),
         Link::Router { port: peer, .. } => vec![*peer],
         Link::Switch { switch, .. } => reader.rows(Key::RouterPortsOn(*switch)),
     };
-    for other in others.into_iter().filter(|other| *other != port) {
-        if let Some(other) = reader.read(Key::Face(other)).face().cloned() {
-            resolve(draft, &other, face.mac, own, scope);
-        }
-    }
+    let others = others.into_iter().filter(|other| *other != port);
+    others
+        .filter_map(|other| reader.read(Key::Face(other)).face().cloned())
+        .collect()
 }
 
 /// A next hop out of a router port, to its MAC.

@@ -49,5 +49,16 @@ pub(super) fn destined_to(network: IpNet) -> Expr {
     }
 }
 
+/// A packet from an address of a network.
+pub(super) fn sent_from(network: IpNet) -> Expr {
+    let (address, length) = (network.addr(), network.prefix_len());
+    match (network, length) {
+        (IpNet::V4(_), 0) => Predicate::Ip4.into(),
+        (IpNet::V6(_), 0) => Predicate::Ip6.into(),
+        (IpNet::V4(_), _) => Symbol::Ip4Src.in_prefix(address, length),
+        (IpNet::V6(_), _) => Symbol::Ip6Src.in_prefix(address, length),
+    }
+}
+
 /// Routes have three times their length plus 2 at most.
 const LOCATION_PRIORITY: u16 = 1000;

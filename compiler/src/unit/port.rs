@@ -13,7 +13,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use openflow_rs::{Action as OfAction, Field, Flow, Match};
+use openflow_rs::{Action as OfAction, Field, Flow, Match, Subfield};
 use uuid::Uuid;
 use weft_expr::{Action, Mac, Pipeline, Symbol, inport, outport, reply};
 
@@ -21,7 +21,7 @@ use super::draft::{Draft, datapath_key, port_flow, port_key};
 use super::port_security;
 use crate::engine::{Key, Reader, Value};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
-use crate::pipeline::{DatapathKind, Stage, UNKNOWN, register, table};
+use crate::pipeline::{DatapathKey, DatapathKind, PortKey, Stage, UNKNOWN, register, table};
 use crate::topology::{Face, Place, Routed, Spread, SwitchPort};
 
 pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
@@ -80,17 +80,26 @@ impl PortUnit<'_, '_, '_> {
                 table: stage.table().get(),
             })
         };
-        let mut actions = vec![
+        let matches = Match::new().exact(Field::InPort, ofport);
+        let (priority, matches, mut actions) = match &self.port.nest {
+            None => (100, matches, Vec::new()),
+            Some(nest) => {
+                let tagged = matches.masked(Field::VlanTci, VLAN_PRESENT | nest.tag, VLAN_MASK);
+                // What comes from one port of an interface may leave by another.
+                let forget = OfAction::set(Field::InPort, NO_PORT);
+                (150, tagged, vec![OfAction::PopVlan, forget])
+            }
+        };
+        actions.extend([
             OfAction::set(Field::Metadata, datapath.get()),
             OfAction::set(Field::Reg(register::INPORT), port.get()),
             set_ofport.clone(),
-        ];
+        ]);
         actions.extend(start(Pipeline::Ingress));
-        let matches = Match::new().exact(Field::InPort, ofport);
         let table = table::CLASSIFY.get();
         let classify = Flow {
             table,
-            priority: 100,
+            priority,
             cookie: 0,
             matches,
             actions,
@@ -100,6 +109,29 @@ impl PortUnit<'_, '_, '_> {
         actions.extend(start(Pipeline::Egress));
         let output = port_flow(table::OUTPUT, datapath, port, actions);
         self.draft.physical(&self.here, output);
+        if let Some(nest) = &self.port.nest {
+            self.nested(datapath, port, nest.tag);
+        }
+    }
+
+    /// Out of a nested port: in its VLAN, by the interface that it may have come in by; not back by the port itself, which is not for
+    /// Open vSwitch to see, as it is with other ports.
+    fn nested(&mut self, datapath: DatapathKey, port: PortKey, tag: u16) {
+        let mut back = port_flow(table::OUTPUT, datapath, port, Vec::new());
+        back.priority = 110;
+        back.matches = back
+            .matches
+            .exact(Field::Reg(register::INPORT), port.get())
+            .masked(Field::Reg(register::FLAGS), 0u8, 1u8);
+        self.draft.physical(&self.here, back);
+        let actions = vec![
+            OfAction::set(Field::InPort, NO_PORT),
+            OfAction::PushVlan(0x8100),
+            OfAction::set(Field::VlanVid, VLAN_PRESENT | tag),
+            OfAction::OutputField(Subfield::new(Field::Reg(register::OFPORT), 0, 16)),
+        ];
+        let deliver = port_flow(table::DELIVER, datapath, port, actions);
+        self.draft.physical(&self.here, deliver);
     }
 
     fn mac(&mut self, mac: Mac, ips: &[IpAddr]) {
@@ -280,3 +312,10 @@ impl PortUnit<'_, '_, '_> {
         );
     }
 }
+
+/// The bit of `vlan_tci` that says that there is a tag; it counts as part of `vlan_vid` when that is written.
+const VLAN_PRESENT: u16 = 0x1000;
+/// That bit and the VLAN's number, without the priority.
+const VLAN_MASK: u16 = 0x1fff;
+/// `OFPP_NONE` in 16 bits.
+const NO_PORT: u16 = 0xffff;

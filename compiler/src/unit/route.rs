@@ -1,64 +1,97 @@
 //! A static route, and the router's use of its next hop.
 //!
+//! Routes for the same prefix share the packets: the first of them (by UUID) has the choice made, each has a flow for its own lot.
+//!
+//! ```text
+//!   lr_in_ip_routing       ip4.dst == P                                        reg8[0..15] = G; reg8[16..31] = select(0, 1);
+//!   lr_in_ip_routing_ecmp  reg8[0..15] == G && reg8[16..31] == 1 && ip4.dst == P    out of a port, to a next hop
+//! ```
+//!
+//! G follows from the priority, so that it and the prefix name the group without a number of its own. The choice is a hash over addresses,
+//! protocol and ports, made by the switch without a group: one next hop more changes few choices.
+//!
 //! Must not: resolve the next hop; the port that has the address does.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use uuid::Uuid;
-use weft_expr::{Action, Symbol};
+use weft_expr::{Action, Expr, Symbol};
 
 use super::draft::Draft;
-use super::location::destined_to;
+use super::location::{destined_to, sent_from};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Key, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
 use crate::pipeline::Stage;
-use crate::topology::Face;
+use crate::topology::{Face, Route, Side};
 
 pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, route: Uuid) {
     let Some(read) = reader.read(Key::Route(route)).route().cloned() else {
         return;
     };
-    let claims = Key::RouteClaims(read.router, read.prefix);
-    if reader.first_row(claims) != Some(route) {
+    let group = reader.rows(Key::RouteGroup(read.router, read.side, read.prefix));
+    let lots = group.len().min(usize::from(LOTS_MAX));
+    let lot = group.iter().position(|member| *member == route);
+    let numbers = lot
+        .filter(|lot| *lot < lots)
+        .and_then(|lot| u16::try_from(lot).ok())
+        .zip(u16::try_from(lots).ok());
+    let Some((lot, lots)) = numbers else {
         reader.diagnose(Diagnostic {
             table: "Logical_Router_Static_Route",
             uuid: route,
             name: String::new(),
             column: "ip_prefix",
             message: format!(
-                "another route of this router is for {} too; several next hops are not served yet, this one is left out",
+                "{LOTS_MAX} other routes of this router are for {} too, and no more can share its packets; this one is left out",
                 read.prefix
             ),
         });
         return;
-    }
-    let actions = match &read.next_hop {
-        None => vec![Action::Drop],
-        Some(hop) => match reader.read(Key::Face(hop.port)).face().cloned() {
-            None => vec![Action::Drop],
-            Some(face) => towards(&face, hop.address),
-        },
     };
+    let actions = way(reader, &read);
     draft.own("Logical_Router_Static_Route", route, "");
+    let (priority, matches) = match read.side {
+        Side::Destination => (route_priority(read.prefix, 1), destined_to(read.prefix)),
+        Side::Source => (route_priority(read.prefix, 0), sent_from(read.prefix)),
+    };
     let scope = Scope::On {
         nodes: NodeSet::Domain(read.router),
         except: None,
     };
     let datapath = Datapath::One(DatapathRef::router(read.router));
-    let priority = route_priority(read.prefix, 1);
-    draft.flow(
-        datapath,
-        Stage::LrInIpRouting,
-        priority,
-        destined_to(read.prefix),
-        actions,
-        &scope,
-    );
+    let mut add = |stage, priority, matches: Expr, actions| {
+        draft.flow(datapath.clone(), stage, priority, matches, actions, &scope);
+    };
+    if lots == 1 {
+        add(Stage::LrInIpRouting, priority, matches, actions);
+        return;
+    }
+    let (group, number) = (Symbol::Reg8.bits(0, 15), Symbol::Reg8.bits(16, 31));
+    // Never 0, which says that there was no choice.
+    let name = priority + 1;
+    if lot == 0 {
+        let choose = vec![group.set(name), Action::select(number, lots)];
+        add(Stage::LrInIpRouting, priority, matches.clone(), choose);
+    }
+    let chosen = group.is(name) & number.is(lot) & matches;
+    add(Stage::LrInIpRoutingEcmp, 100, chosen, actions);
 }
 
-/// A longer prefix before a shorter one, and of the same length a connected network (2) before a static route (1), as in OVN.
+/// What a route does with a packet.
+fn way(reader: &mut Reader<'_>, route: &Route) -> Vec<Action> {
+    let Some(hop) = &route.next_hop else {
+        return vec![Action::Drop];
+    };
+    match reader.read(Key::Face(hop.port)).face().cloned() {
+        None => vec![Action::Drop],
+        Some(face) => towards(&face, hop.address),
+    }
+}
+
+/// A longer prefix before a shorter one, and of the same length a connected network (2) before a static route (1), and that before a route
+/// by source (0), as in OVN.
 pub(super) fn route_priority(prefix: IpNet, rank: u16) -> u16 {
     u16::from(prefix.prefix_len()) * 3 + rank
 }
@@ -93,3 +126,6 @@ fn leave(face: &Face, hop: Action) -> Vec<Action> {
         Action::next(),
     ]
 }
+
+/// Most routes that share a prefix.
+const LOTS_MAX: u16 = 256;

@@ -4,11 +4,14 @@
 //!
 //! Must not: say anything about networks; each has a unit of its own.
 
+use std::net::IpAddr;
+
 use openflow_rs::Field;
 use uuid::Uuid;
 use weft_expr::{Action, Pipeline, Symbol, inport, reply};
 
 use super::draft::{Draft, cross, datapath_key, port_flow, port_key};
+use super::gateway::{neighbours, resolve};
 use crate::engine::{Key, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
 use crate::pipeline::{DatapathKind, Stage, register, table};
@@ -88,6 +91,9 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
             }
         }
     }
+    if face.has_ipv6 {
+        link_local_hops(reader, draft, &face, port);
+    }
 }
 
 fn on(nodes: NodeSet) -> Scope {
@@ -150,6 +156,17 @@ fn out(
     if let (Some(router), Some(port), Some(other), Some(peer)) = keys {
         let actions = cross(other, peer, kind);
         draft.physical(scope, port_flow(table::DELIVER, router, port, actions));
+    }
+}
+
+/// Routes of neighbouring routers may name the link-local address as next hop.
+fn link_local_hops(reader: &mut Reader<'_>, draft: &mut Draft, face: &Face, port: Uuid) {
+    let address = link_local(face.mac);
+    for other in neighbours(reader, face, port) {
+        if !reader.is_empty(Key::NextHops(other.router, IpAddr::V6(address))) {
+            let domain = on(NodeSet::Domain(face.router));
+            resolve(draft, &other, face.mac, IpAddr::V6(address), &domain);
+        }
     }
 }
 

@@ -95,17 +95,26 @@ fn a_malformed_address() {
         },
         r#"Logical_Switch_Port bad addresses: "0a:58:0a:00:zz" is no Ethernet address; write six hexadecimal bytes, such as 0a:58:0a:80:00:09"#,
     );
+}
+
+#[test]
+fn a_nested_port_without_a_tag_of_its_own() {
     check(
         |network| {
-            network.loose_port(
-                switch(network, "a"),
-                "bad",
-                "0a:58:0a:00:01:03 dynamic",
-                1,
-                9,
-            );
+            let a = switch(network, "a");
+            let port = network.nested_port(a, "bad", "0a:58:0a:00:01:03 10.0.1.3", "red", 3);
+            network.ports.get_mut(&port).expect("just made").tag = None;
         },
-        r#"Logical_Switch_Port bad addresses: "0a:58:0a:00:01:03 dynamic": "dynamic" is not served yet; write the addresses"#,
+        r#"Logical_Switch_Port bad tag: the port is nested in "red" and has no tag from 1 to 4095; it is left out"#,
+    );
+    check(
+        |network| {
+            let a = switch(network, "a");
+            // The second by UUID.
+            network.nested_port(a, "good", "0a:58:0a:00:01:03 10.0.1.3", "red", 3);
+            network.nested_port(a, "bad", "0a:58:0a:00:01:04 10.0.1.4", "red", 3);
+        },
+        r#"Logical_Switch_Port bad tag: tag 3 of "red" belongs to port "good" already; it is left out here"#,
     );
 }
 
@@ -150,7 +159,7 @@ fn an_address_that_somebody_has() {
                 9,
             );
         },
-        r#"Logical_Switch_Port later addresses: 10.0.2.1 belongs to router port "lrp-b" on this switch already; it is left out here"#,
+        r#"Logical_Switch_Port later addresses: 10.0.2.1 belongs to router port "lrp-b" already; it is left out here"#,
     );
 }
 

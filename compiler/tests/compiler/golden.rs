@@ -1,5 +1,7 @@
 //! Logical flows and OpenFlow of small topologies, to be read as code.
 
+use std::collections::BTreeSet;
+
 use weft_compiler::{NodeName, Options};
 
 use crate::network::{Network, dump};
@@ -81,6 +83,69 @@ fn routers() -> Network {
     network
 }
 
+/// Two routers with two links between them, two subnets on a port, and every kind of static route.
+fn ways() -> Network {
+    let mut network = Network::default();
+    network.node(1);
+    network.node(2);
+    let (left, right) = (network.switch("left"), network.switch("right"));
+    let (west, east) = (network.router("west"), network.router("east"));
+    network.join(
+        west,
+        left,
+        "0a:58:00:00:00:01",
+        ["10.1.0.1/24", "10.1.1.1/24", "fd01::1/64"],
+    );
+    network.join(
+        east,
+        right,
+        "0a:58:00:00:00:02",
+        ["10.2.0.1/24", "fd02::1/64"],
+    );
+    for (link, number) in [("one", 1), ("two", 2)] {
+        for (router, other, end) in [("west", "east", 1), ("east", "west", 2)] {
+            let port = network.router_port(
+                if router == "west" { west } else { east },
+                &format!("{router}-{link}"),
+                &format!("0a:58:00:00:0{end}:0{number}"),
+                ["10.9.9.9/32"],
+            );
+            let row = network.router_ports.get_mut(&port).expect("just made");
+            row.networks = BTreeSet::from([
+                format!("10.9.{number}.{end}/30"),
+                format!("fd09:{number}::{end}/64"),
+            ]);
+            row.peer = Some(format!("{other}-{link}"));
+        }
+        network.route(west, "10.2.0.0/16", &format!("10.9.{number}.2"));
+        network.route(west, "fd02::/64", &format!("fd09:{number}::2"));
+    }
+    network.route_by(west, Some("src-ip"), "10.1.1.0/24", "10.9.2.2");
+    network.route(west, "10.2.9.0/24", "discard");
+    network.route(east, "0.0.0.0/0", "10.9.1.1");
+    let back = network.route(east, "::/0", "fe80::858:ff:fe00:101");
+    let back = network.routes.get_mut(&back).expect("just made");
+    back.output_port = Some("east-one".to_owned());
+    network.port(left, "a", "0a:00:00:00:00:0a 10.1.0.2 fd01::2", 1, 1);
+    network.port(left, "c", "0a:00:00:00:00:0c 10.1.1.2", 1, 2);
+    network.port(right, "b", "0a:00:00:00:00:0b 10.2.0.2 fd02::2", 2, 1);
+    network
+}
+
+/// A port with two others nested in it, on two switches, one of them with addresses that were handed out.
+fn nested() -> Network {
+    let mut network = Network::default();
+    network.node(1);
+    network.node(2);
+    let (lan, other) = (network.switch("lan"), network.switch("other"));
+    network.port(lan, "vm", "0a:58:0a:00:00:02 10.0.0.2", 1, 5);
+    network.nested_port(lan, "one", "0a:58:0a:00:00:03 10.0.0.3", "vm", 7);
+    let two = network.nested_port(other, "two", "dynamic", "vm", 8);
+    let two = network.ports.get_mut(&two).expect("just made");
+    two.dynamic_addresses = Some("0a:58:0a:00:01:03 10.0.1.3".to_owned());
+    network
+}
+
 /// Snapshots of the logical flows, and of OpenFlow on both nodes.
 macro_rules! check {
     ($name:literal, $network:expr, $options:expr) => {
@@ -123,6 +188,16 @@ fn the_same_pods_without_the_plain_path() {
             ..Options::default()
         }
     );
+}
+
+#[test]
+fn routes_of_every_kind() {
+    check!("ways", ways(), Options::default());
+}
+
+#[test]
+fn ports_nested_in_another() {
+    check!("nested", nested(), Options::default());
 }
 
 #[test]

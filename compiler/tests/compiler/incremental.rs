@@ -52,7 +52,7 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
     let switch = pick(network.switches.keys().copied(), a);
     let router = pick(network.routers.keys().copied(), b);
     let port = pick(network.ports.keys().copied(), c);
-    match (what % 32, switch, router, port) {
+    match (what % 33, switch, router, port) {
         (0, ..) => network.node(usize::from(a % 3) + 1),
         (1, ..) if c % 3 == 0 => drop(network.nodes.remove(&node_name(usize::from(a % 3) + 1))),
         (2, ..) => drop(network.switch(&format!("s{}", a % 4))),
@@ -145,7 +145,8 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
                 0 => "discard".to_owned(),
                 _ => format!("10.{}.0.{}", b % 3, c % 7 + 2),
             };
-            network.route(router, &prefix(a, b, c), &next_hop);
+            let policy = (a % 5 == 4).then_some("src-ip");
+            network.route_by(router, policy, &prefix(a, b, c), &next_hop);
         }
         (19, ..) => {
             if let Some(route) = pick(network.routes.keys().copied(), a) {
@@ -230,6 +231,16 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
                     usize::from(c % 3) + 1,
                     u16::from(b % 14) + 1,
                 );
+            }
+        }
+        (32, _, _, Some(port)) => {
+            let row = network.ports.get_mut(&port).expect("picked");
+            if row.kind.is_empty() {
+                let parent = format!("p{}", a % 14);
+                row.parent_name = (c % 4 != 0 && parent != row.name).then_some(parent);
+                row.tag = (b % 4 != 0).then_some(i64::from(b % 4));
+                row.addresses = set(["dynamic"]);
+                row.dynamic_addresses = (a % 5 != 0).then(|| addresses(a));
             }
         }
         _ => {}

@@ -124,6 +124,22 @@ impl Network {
         uuid
     }
 
+    /// A port in a VLAN on another port's interface.
+    pub fn nested_port(
+        &mut self,
+        switch: Uuid,
+        name: &str,
+        addresses: &str,
+        parent: &str,
+        tag: i64,
+    ) -> Uuid {
+        let uuid = self.loose_port(switch, name, addresses, 0, 0);
+        let row = self.ports.get_mut(&uuid).expect("just made");
+        row.parent_name = Some(parent.to_owned());
+        row.tag = Some(tag);
+        uuid
+    }
+
     /// Takes a port away, and its binding.
     pub fn remove_port(&mut self, port: Uuid) {
         if let Some(row) = self.ports.remove(&port) {
@@ -188,13 +204,24 @@ impl Network {
     }
 
     pub fn route(&mut self, router: Uuid, prefix: &str, nexthop: &str) -> Uuid {
-        let uuid =
-            RowId::<LogicalRouterStaticRoute>::derived(&format!("{router} {prefix} {nexthop}"))
-                .uuid();
+        self.route_by(router, None, prefix, nexthop)
+    }
+
+    /// A route with a `policy`.
+    pub fn route_by(
+        &mut self,
+        router: Uuid,
+        policy: Option<&str>,
+        prefix: &str,
+        nexthop: &str,
+    ) -> Uuid {
+        let name = format!("{router} {prefix} {nexthop} {}", policy.unwrap_or_default());
+        let uuid = RowId::<LogicalRouterStaticRoute>::derived(&name).uuid();
         let row = LogicalRouterStaticRoute {
             uuid,
             ip_prefix: prefix.to_owned(),
             nexthop: nexthop.to_owned(),
+            policy: policy.map(str::to_owned),
             ..LogicalRouterStaticRoute::default()
         };
         self.routes.insert(uuid, row);

@@ -13,13 +13,15 @@ use crate::network::{Network, node_name};
 /// A port: its switch, its host number, its node, and whether it is held to its addresses.
 type Port = (u8, u8, u8, bool);
 
+/// Prefix (switch, host, length), whether it is a source's, and next hops (a port, or none to discard).
+type Route = (u8, u8, u8, bool, Vec<Option<Index>>);
+
 #[derive(Clone, Debug)]
 struct Shape {
     ports: Vec<Port>,
     /// Per switch: whether its networks are blocks of eight, and whether it has a router.
     switches: Vec<(bool, bool)>,
-    /// Prefix (switch, host, length) and next hop (a port, or none to discard).
-    routes: Vec<(u8, u8, u8, Option<Index>)>,
+    routes: Vec<Route>,
 }
 
 const SWITCHES: u8 = 3;
@@ -33,7 +35,13 @@ fn shape() -> impl Strategy<Value = Shape> {
             usize::from(SWITCHES),
         ),
         prop::collection::vec(
-            (0..SWITCHES + 2, 0..HOSTS, 22u8..33, any::<Option<Index>>()),
+            (
+                0..SWITCHES + 2,
+                0..HOSTS,
+                22u8..33,
+                prop::bool::weighted(0.3),
+                prop::collection::vec(any::<Option<Index>>(), 1..4),
+            ),
             0..4,
         ),
     )
@@ -116,13 +124,16 @@ fn build(shape: &Shape) -> Network {
             false => network.loose_port(switch, &name, &addresses, usize::from(*node), index),
         };
     }
-    for (switch, host, length, hop) in &shape.routes {
+    for (switch, host, length, is_source, hops) in &shape.routes {
         let prefix = format!("{}/{length}", ipv4(*switch, *host));
-        let hop = hop.as_ref().map(|index| index.get(&shape.ports));
-        let hop = hop.map_or("discard".to_owned(), |(switch, host, ..)| {
-            ipv4(*switch, *host).to_string()
-        });
-        network.route(router, &prefix, &hop);
+        let policy = is_source.then_some("src-ip");
+        for hop in hops {
+            let hop = hop.as_ref().map(|index| index.get(&shape.ports));
+            let hop = hop.map_or("discard".to_owned(), |(switch, host, ..)| {
+                ipv4(*switch, *host).to_string()
+            });
+            network.route_by(router, policy, &prefix, &hop);
+        }
     }
     network
 }

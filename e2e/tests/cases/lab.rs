@@ -23,7 +23,7 @@ use weft_ovsdb::Connection;
 
 use super::{
     packet::contains,
-    programs::{Programs, Role, Setting},
+    programs::{NB, Programs, Role, Setting},
 };
 
 /// Enough for a machine that does much else.
@@ -146,6 +146,28 @@ impl Lab {
         let pods = wait.await?;
         let pod = pods.into_iter().find(|pod| pod.name() == name);
         pod.with_context(|| format!("{name} went while it was awaited"))
+    }
+
+    /// Has the real `ovn-nbctl` run commands, one to a line, in one transaction. Blanks end an argument, no-break spaces are blanks in one.
+    pub async fn nbctl(&self, commands: &str) -> anyhow::Result<String> {
+        // It does not wait for a database that is not there yet.
+        self.nb.transact(Vec::new()).await?;
+        let mut nbctl = tokio::process::Command::new("ovn-nbctl");
+        nbctl.arg(format!("--db=unix:{NB}")).arg("--timeout=20");
+        for line in commands.lines().filter(|line| !line.trim().is_empty()) {
+            let words = line.split(' ').filter(|word| !word.is_empty());
+            nbctl
+                .arg("--")
+                .args(words.map(|word| word.replace('\u{a0}', " ")));
+        }
+        let output = nbctl.output().await.context("ovn-nbctl")?;
+        if !output.status.success() {
+            bail!(
+                "ovn-nbctl: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Writes one file of the manifests, or takes it away.

@@ -12,6 +12,7 @@ mod harness;
 mod l2;
 mod l3;
 mod lab;
+mod model;
 mod overlay;
 mod packet;
 mod probing;
@@ -83,5 +84,9 @@ cases! {
     l3::tunnels_over_ipv6_cost_twenty_bytes_more,
     by_hand::packets_between_two_routers_lose_one_ttl_at_each,
     overlay::what_comes_out_of_a_tunnel_goes_to_no_other_node,
+    model::dynamic_addresses_are_handed_out_and_served,
+    model::a_nested_port_speaks_in_its_vlan_on_its_parents_interface,
+    model::a_port_that_is_not_enabled_neither_sends_nor_receives,
+    model::static_routes_lead_by_prefix_source_and_hash_through_joined_routers,
     overlay::a_node_takes_tunnel_packets_from_nodes_alone_and_for_known_networks_alone,
 }

@@ -72,6 +72,34 @@ impl Parser<'_> {
         Ok(action)
     }
 
+    /// What follows `select`: the numbers from 0 on. Any others, and OVN's weights, are refused, because nothing here could carry them out.
+    fn select(&mut self, destination: Part) -> Result<Action, ParseError> {
+        self.expect(Sign::ParenOpen, "(")?;
+        let mut choices = 0u16;
+        loop {
+            let limit = u128::from(MAX_CHOICES - 1).min(destination.mask());
+            match *self.peek() {
+                Token::Integer(Literal {
+                    value, mask: None, ..
+                }) if value == u128::from(choices) && value <= limit => {}
+                _ => return Err(self.unexpected("the next number, from 0 on")),
+            }
+            self.advance();
+            choices = choices.saturating_add(1);
+            if !self.accept(Sign::Comma) {
+                break;
+            }
+        }
+        if choices < 2 {
+            return Err(self.unexpected("a second choice"));
+        }
+        self.expect(Sign::ParenClose, ", or )")?;
+        Ok(Action::Select {
+            destination,
+            choices,
+        })
+    }
+
     fn word(&mut self, action: Action) -> Action {
         self.advance();
         action
@@ -241,6 +269,10 @@ impl Parser<'_> {
                 value: literal.value,
             });
         }
+        if matches!(self.peek(), Token::Word(word) if word == "select") && !is_exchange {
+            self.advance();
+            return self.select(destination);
+        }
         let source = match self.side()? {
             Side::Part(source) => source,
             Side::Port(_) => return Err(self.error_at(right_column, Problem::KindsDiffer)),
@@ -269,5 +301,7 @@ impl Parser<'_> {
     }
 }
 
+/// Most choices of `select`, as many as Open vSwitch is asked to weigh for one packet.
+const MAX_CHOICES: u16 = 256;
 /// Longest list of actions.
 const MAX_ACTIONS: usize = 1_000;
