@@ -19,6 +19,7 @@ mod files;
 mod manifest;
 mod placement;
 mod run;
+mod yaml;
 
 pub use files::{Files, FilesError};
 pub use manifest::{Manifests, Sourced, load};

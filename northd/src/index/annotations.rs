@@ -130,7 +130,10 @@ pub(crate) fn mac(
     let octets: Option<Vec<u8>> = text
         .trim()
         .split(':')
-        .map(|octet| (octet.len() == 2).then(|| u8::from_str_radix(octet, 16).ok())?)
+        .map(|octet| {
+            let is_octet = octet.len() == 2 && octet.bytes().all(|digit| digit.is_ascii_hexdigit());
+            is_octet.then(|| u8::from_str_radix(octet, 16).ok())?
+        })
         .collect();
     match octets.as_deref() {
         Some([0, 0, 0, 0, 0, 0]) => refuse("is no host's MAC address"),

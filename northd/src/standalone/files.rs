@@ -62,7 +62,7 @@ pub(crate) fn read(directory: &Path) -> Result<Files, FilesError> {
         if !is_manifest || is_hidden || path.is_dir() {
             continue;
         }
-        match std::fs::read(&path) {
+        match read_file(&path) {
             // Removed since it was listed: as if it had not been there.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -75,6 +75,19 @@ pub(crate) fn read(directory: &Path) -> Result<Files, FilesError> {
         }
     }
     Ok(files)
+}
+
+/// A pipe or a device may never come to an end; it is not read.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let about = std::fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    if about.len() > FILE_MAX {
+        let message = format!("{} bytes are more than {FILE_MAX}; split it", about.len());
+        return Err(io::Error::other(message));
+    }
+    std::fs::read(path)
 }
 
 /// Wakes up when files of a directory may have changed.
@@ -134,6 +147,29 @@ fn after(wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or(now)
 }
 
+/// Many times what a cluster of thousands of pods needs.
+const FILE_MAX: u64 = 64 << 20;
 const RESCAN: Duration = Duration::from_secs(10);
 const CALM: Duration = Duration::from_millis(20);
 const CALM_MAX: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_or_too_large_a_one_is_told_and_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("good.yaml"), "kind: Pod").expect("written");
+        std::os::unix::fs::symlink("/dev/zero", path("endless.yaml")).expect("linked");
+        let large = std::fs::File::create(path("large.yaml")).expect("made");
+        large.set_len(FILE_MAX + 1).expect("sparse");
+        let files = read(folder.path()).expect("listed");
+        let of = |name: &str| files[&*path(name)].clone();
+        assert_eq!(of("good.yaml"), Ok("kind: Pod".to_owned()));
+        assert_eq!(of("endless.yaml"), Err("not a file".to_owned()));
+        let refused = of("large.yaml").expect_err("too large");
+        assert!(refused.ends_with("split it"), "{refused}");
+    }
+}

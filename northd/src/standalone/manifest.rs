@@ -15,8 +15,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::files::{self, Files, FilesError};
+use super::yaml::{self, Document};
 use crate::diagnostic::{Diagnostic, ObjectRef};
-use crate::index::{Object, is_label, is_subdomain};
+use crate::index::{ADDRESSES, MAC, Object, ROUTER, SUBNETS, is_label, is_subdomain};
 
 /// Something with the file it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +60,28 @@ enum Manifest {
     Namespace(Box<Namespace>),
     Pod(Box<Pod>),
     Deployment(Box<Deployment>),
+}
+
+impl Manifest {
+    fn reference(&self) -> ObjectRef {
+        match self {
+            Manifest::Namespace(namespace) => Object::Namespace(namespace.clone()).reference(),
+            Manifest::Pod(pod) => Object::Pod(pod.clone()).reference(),
+            Manifest::Deployment(deployment) => deployment_reference(deployment),
+        }
+    }
+}
+
+fn deployment_reference(deployment: &Deployment) -> ObjectRef {
+    let metadata = &deployment.metadata;
+    ObjectRef {
+        kind: "Deployment".into(),
+        namespace: metadata
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".into()),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
 }
 
 /// As much of a document as says what it is.
@@ -122,6 +145,7 @@ impl Manifests {
                 }
             }
             for manifest in &parsed.manifests {
+                collected.check_annotations(file, manifest);
                 match manifest {
                     Manifest::Namespace(namespace) => {
                         collected.add(file, Object::Namespace(namespace.clone()));
@@ -151,6 +175,48 @@ impl Collected {
         });
     }
 
+    /// Tells of annotations that look like weft's and say nothing: a slip in one would pass a tenant for one of the cluster.
+    fn check_annotations(&mut self, file: &Arc<Path>, manifest: &Manifest) {
+        let (kind, metadata, field, known) = match manifest {
+            Manifest::Namespace(object) => (
+                "Namespace",
+                Some(&object.metadata),
+                "metadata.annotations",
+                [SUBNETS, ROUTER],
+            ),
+            Manifest::Pod(object) => (
+                "Pod",
+                Some(&object.metadata),
+                "metadata.annotations",
+                [ADDRESSES, MAC],
+            ),
+            Manifest::Deployment(object) => (
+                "Pod",
+                object
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.template.metadata.as_ref()),
+                "spec.template.metadata.annotations",
+                [ADDRESSES, MAC],
+            ),
+        };
+        let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
+        for key in annotations.into_iter().flat_map(BTreeMap::keys) {
+            if key.starts_with(PREFIX) && !known.contains(&key.as_str()) {
+                let message = format!(
+                    "means nothing here and is passed over; a {kind} takes {}",
+                    known.join(" and ")
+                );
+                self.problem(
+                    file,
+                    &manifest.reference(),
+                    &format!("{field}[{key}]"),
+                    message,
+                );
+            }
+        }
+    }
+
     /// Adds an object, unless its name is bad or another object has it.
     fn add(&mut self, file: &Arc<Path>, object: Object) {
         let reference = object.reference();
@@ -164,17 +230,10 @@ impl Collected {
     }
 
     fn add_deployment(&mut self, file: &Arc<Path>, deployment: &Deployment) {
-        let metadata = &deployment.metadata;
-        let namespace = metadata
-            .namespace
-            .clone()
-            .unwrap_or_else(|| "default".into());
-        let name = metadata.name.clone().unwrap_or_default();
-        let reference = ObjectRef {
-            kind: "Deployment".into(),
-            namespace: namespace.clone(),
-            name: name.clone(),
-        };
+        let reference = deployment_reference(deployment);
+        let ObjectRef {
+            namespace, name, ..
+        } = &reference;
         if !self.has_good_name(file, &reference) || !self.is_first(file, &reference) {
             return;
         }
@@ -221,12 +280,12 @@ impl Collected {
                 format!("at most 63 {rule}"),
             )
         } else {
-            let rule = format!("at most 253 {rule} or dot");
+            let rule = "at most 253 lower case letters, digits, '-' and '.', a letter or digit at either end of each part";
             (
                 "metadata.name",
                 &reference.name,
                 is_subdomain(&reference.name),
-                rule,
+                rule.to_owned(),
             )
         };
         if !is_good {
@@ -274,7 +333,7 @@ fn parse(path: &Arc<Path>, contents: Result<String, String>) -> Parsed {
             return parsed;
         }
     };
-    for document in documents(&text) {
+    for document in yaml::documents(&text) {
         if let Err(problem) = parse_document(path, &document, &mut parsed) {
             parsed.problems.push(*problem);
         }
@@ -284,10 +343,10 @@ fn parse(path: &Arc<Path>, contents: Result<String, String>) -> Parsed {
 
 fn parse_document(
     path: &Arc<Path>,
-    document: &str,
+    document: &Document,
     parsed: &mut Parsed,
 ) -> Result<(), Box<Diagnostic>> {
-    let Some(head) = from_yaml::<Option<Head>>(path, None, document)? else {
+    let Some(head) = read::<Option<Head>>(path, None, document)? else {
         return Ok(());
     };
     let metadata = head.metadata;
@@ -298,14 +357,14 @@ fn parse_document(
     };
     match reference.kind.as_str() {
         "Namespace" => {
-            let namespace = from_yaml(path, Some(&reference), document)?;
+            let namespace = read(path, Some(&reference), document)?;
             parsed.manifests.push(Manifest::Namespace(namespace));
         }
         "Pod" => parsed
             .manifests
-            .push(Manifest::Pod(from_yaml(path, Some(&reference), document)?)),
+            .push(Manifest::Pod(read(path, Some(&reference), document)?)),
         "Deployment" => {
-            parsed.manifests.push(Manifest::Deployment(from_yaml(
+            parsed.manifests.push(Manifest::Deployment(read(
                 path,
                 Some(&reference),
                 document,
@@ -324,55 +383,28 @@ fn parse_document(
     Ok(())
 }
 
-/// The documents of a file, each with empty lines before it so that line numbers are the file's.
-/// A line that begins with three dashes separates documents, wherever it stands (YAML 1.2 §9.1.2).
-fn documents(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
-    let mut lines_before = String::new();
-    for line in text.split_inclusive('\n') {
-        let is_separator = line
-            .strip_prefix("---")
-            .is_some_and(|rest| rest.trim().is_empty() || rest.starts_with([' ', '\t']));
-        if is_separator {
-            documents.push(lines_before.clone());
-        }
-        if let Some(document) = documents.last_mut() {
-            // The separator itself may carry content or a comment; its place is kept by blanks.
-            document.push_str(&if is_separator {
-                line.replacen("---", "   ", 1)
-            } else {
-                line.to_owned()
-            });
-        }
-        lines_before.push('\n');
-    }
-    documents
-}
-
-fn from_yaml<T: DeserializeOwned>(
-    path: &Arc<Path>,
+/// Reads a document as one kind of object; what is wrong with it is told with its place in the file.
+fn read<T: DeserializeOwned>(
+    path: &Path,
     object: Option<&ObjectRef>,
-    document: &str,
+    document: &Document,
 ) -> Result<T, Box<Diagnostic>> {
-    let mut options = serde_saphyr::Options::default();
-    options.with_snippet = false;
-    serde_saphyr::from_str_with_options(document, options).map_err(|error| {
+    document.read().map_err(|error| {
         let place = error
-            .location()
-            .map(|location| format!(":{}:{}", location.line(), location.column()));
+            .place
+            .map(|(line, column)| format!(":{line}:{column}"));
         let file = format!("{}{}", path.display(), place.unwrap_or_default());
-        // One line: what follows the first is a picture of the place.
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim();
         Box::new(Diagnostic {
             file: Some(file.into()),
             object: object.cloned().map(Box::new),
-            field: String::new(),
-            message: message.to_owned(),
+            field: error.field,
+            message: error.message,
         })
     })
 }
 
+/// Begins every annotation that is weft's.
+const PREFIX: &str = "weft.dev/";
 /// More than any node takes, fewer than a slip of the keyboard asks for.
 const MAX_REPLICAS: i32 = 10_000;
 

@@ -168,9 +168,8 @@ fn names_that_are_not_for_kubernetes_are_refused() {
     for (document, message) in [
         (
             "kind: Pod\nmetadata: {name: A_b, namespace: shop}\n",
-            format!(
-                "Pod shop/A_b: metadata.name: \"A_b\" is not a name for Kubernetes: at most 253 {rule} or dot"
-            ),
+            "Pod shop/A_b: metadata.name: \"A_b\" is not a name for Kubernetes: at most 253 lower case letters, digits, '-' and '.', a letter or digit at either end of each part"
+                .to_owned(),
         ),
         (
             "kind: Pod\nmetadata: {name: a, namespace: a_b}\n",
@@ -186,7 +185,7 @@ fn names_that_are_not_for_kubernetes_are_refused() {
         ),
         (
             "kind: Namespace\nmetadata: {}\n",
-            "Namespace : metadata.name: is missing".to_owned(),
+            "Namespace: metadata.name: is missing".to_owned(),
         ),
     ] {
         let (objects, problems) = read(&[("a.yaml", document)]);
@@ -225,5 +224,45 @@ fn a_document_without_a_kind_and_a_file_that_cannot_be_read_are_reported() {
     assert_eq!(
         names(&manifests).1,
         ["a.yaml: cannot be read: not UTF-8 text"]
+    );
+}
+
+#[test]
+fn the_field_that_is_wrong_is_named() {
+    let pod = "kind: Pod\nmetadata: {name: a, namespace: shop}\nspec: {nodeName: [n1]}\n";
+    for (document, message) in [
+        (
+            pod.to_owned(),
+            "a.yaml:3:18: Pod shop/a: spec.nodeName: expected text",
+        ),
+        (
+            deployment("many"),
+            "a.yaml:4:13: Deployment shop/web: spec.replicas: not a whole number",
+        ),
+        (
+            format!("{POD}---\nkind: Pod\nmetadata: {{name: [b]}}\n"),
+            "a.yaml:6:18: metadata.name: expected text",
+        ),
+    ] {
+        let problems = read(&[("a.yaml", &document)]).1;
+        assert_eq!(problems, [message]);
+    }
+}
+
+#[test]
+fn an_annotation_that_weft_does_not_know_is_told_and_the_object_counts() {
+    let typo =
+        "kind: Namespace\nmetadata: {name: red, annotations: {weft.dev/subnet: 10.0.0.0/24}}\n";
+    let astray = POD.replace("name: a", "name: a, annotations: {weft.dev/router: red}");
+    let (objects, problems) = read(&[("a.yaml", typo), ("b.yaml", &astray)]);
+    assert_eq!(objects, ["Namespace red", "Pod shop/a"]);
+    assert_eq!(
+        problems,
+        [
+            "a.yaml: Namespace red: metadata.annotations[weft.dev/subnet]: means nothing here and is passed over; \
+             a Namespace takes weft.dev/subnets and weft.dev/router",
+            "b.yaml: Pod shop/a: metadata.annotations[weft.dev/router]: means nothing here and is passed over; \
+             a Pod takes weft.dev/addresses and weft.dev/mac"
+        ]
     );
 }
