@@ -325,7 +325,13 @@ pub(crate) enum Family {
 Ends with status 0 when every pair of pods that should talk does and no other does, 1 otherwise.")]
 pub(crate) struct Demo {
     /// How many nodes
-    #[arg(long, default_value_t = 3, value_name = "NUMBER", value_parser = node_count)]
+    #[arg(
+        long,
+        default_value_t = 3,
+        value_name = "NUMBER",
+        value_parser = node_count,
+        allow_negative_numbers = true
+    )]
     pub(crate) nodes: u8,
 
     /// Directory of YAML files with Namespaces, Pods and Deployments; two teams and two tenants when not given

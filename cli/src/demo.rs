@@ -22,6 +22,7 @@ mod way;
 
 use std::{
     ffi::OsString,
+    io::IsTerminal,
     os::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixListener},
@@ -30,7 +31,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use weft_e2e::{node::check_open_vswitch, sandbox};
+use weft_e2e::{
+    node::check_open_vswitch,
+    sandbox::{self, Ended},
+};
 
 use crate::{
     arguments::Demo,
@@ -48,22 +52,12 @@ pub(crate) fn main(arguments: Demo, given: Vec<OsString>) -> ExitCode {
         return inside(arguments);
     }
     match outside(&arguments, given) {
-        // What the run inside found it has printed itself.
-        Ok(code)
-            if [
-                ExitCode::SUCCESS,
-                ExitCode::FAILURE,
-                ExitCode::from(INTERRUPTED),
-            ]
-            .contains(&code) =>
-        {
-            code
-        }
-        Ok(code) => {
-            if arguments.json {
+        Ok(ended) => {
+            // What the run inside found it prints itself, unless it is killed before that.
+            if arguments.json && !ended.has_written && !std::io::stdout().is_terminal() {
                 print_failure("the demo was ended from outside");
             }
-            code
+            ended.code
         }
         Err(error) => {
             let line = in_one_line(&error);
@@ -91,7 +85,7 @@ fn print_report(report: &Report) {
     }
 }
 
-fn outside(arguments: &Demo, given: Vec<OsString>) -> Result<ExitCode> {
+fn outside(arguments: &Demo, given: Vec<OsString>) -> Result<Ended> {
     sandbox::check_privileges()?;
     check_open_vswitch()?;
     if let Some(directory) = &arguments.manifests {

@@ -129,10 +129,11 @@ fn bad_value(error: &clap::Error) -> Option<String> {
     }
     let flag = error.get(ContextKind::InvalidArg)?;
     let value = error.get(ContextKind::InvalidValue)?;
-    let why = match (
-        std::error::Error::source(error),
-        error.get(ContextKind::ValidValue),
-    ) {
+    let valid = error
+        .get(ContextKind::ValidValue)
+        .map(ToString::to_string)
+        .filter(|valid| !valid.is_empty());
+    let why = match (std::error::Error::source(error), valid) {
         (Some(source), _) => source.to_string(),
         (None, Some(valid)) => format!("it takes one of: {valid}"),
         (None, None) => "it takes a value".to_owned(),
@@ -189,6 +190,11 @@ mod tests {
                 "--nodes <NUMBER>: \"0\": not a number of nodes: give one from 1 to 64",
             ),
             (
+                &["demo", "--nodes", "-1"],
+                "--nodes <NUMBER>: \"-1\": not a number of nodes: give one from 1 to 64",
+            ),
+            (&["demo", "--nodes"], "--nodes <NUMBER>: it takes a value"),
+            (
                 &["show", "--log-format", "xml"],
                 "--log-format <FORMAT>: \"xml\": it takes one of: text, json",
             ),
@@ -207,12 +213,28 @@ mod tests {
         ] {
             assert_eq!(refused(arguments), line);
         }
-        let probe = refused(&["demo", "--probe", "icmp,tcp:x"]);
+        for probe in [
+            "tcp:x",
+            "tcp:",
+            "tcp",
+            "tcp:0",
+            "tcp:+80",
+            "udp:70000",
+            "sctp:1",
+            "icmp:1",
+        ] {
+            let line = refused(&["demo", "--probe", &format!("icmp,{probe}")]);
+            assert_eq!(
+                line,
+                format!(
+                    "--probe <PROBES>: probe {probe:?} is none: write icmp, tcp:PORT or udp:PORT, with PORT from 1 to 65535"
+                )
+            );
+        }
+        let listen = refused(&["nb", "--listen", "ptcp:x"]);
         assert!(
-            probe.starts_with("--probe <PROBES>: ")
-                && probe.contains("\"tcp:x\"")
-                && !probe.contains('\n'),
-            "{probe}"
+            listen.starts_with("--listen <REMOTE>: ") && listen.contains("ptcp:x"),
+            "{listen}"
         );
         let remote = refused(&["show", "--db", "nowhere"]);
         assert!(

@@ -456,7 +456,7 @@ pub fn check_open_vswitch() -> anyhow::Result<()> {
             .any(|directory| Path::new(directory).join(program).is_file())
         {
             bail!(
-                "Open vSwitch is not installed: no {program} in {path}; install it with: apt-get install openvswitch-switch"
+                "Open vSwitch is not installed: no {program} on PATH or in {SYSTEM_PATH}; install it with: apt-get install openvswitch-switch"
             );
         }
     }
@@ -488,8 +488,10 @@ fn tool_timeout() -> String {
 /// A user's search path may lack the directories in which distributions put daemons.
 fn search_path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
-    format!("{path}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
+    format!("{path}:{SYSTEM_PATH}")
 }
+
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
 
 /// Waits for the end of a process that is not a child of this one.
 async fn gone(process: &Path) -> anyhow::Result<()> {

@@ -86,7 +86,8 @@ impl FromStr for Probe {
 
     fn from_str(text: &str) -> Result<Probe, NotAProbe> {
         let port = |port: &str| match port.parse() {
-            Ok(port) if port > 0 => Ok(port),
+            // A sign is no digit, whatever `parse` takes for one.
+            Ok(number) if number > 0 && !port.starts_with('+') => Ok(number),
             _ => Err(NotAProbe(text.to_owned())),
         };
         match text.split_once(':') {

@@ -17,7 +17,7 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
-    io::{Read, Write},
+    io::{IsTerminal, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{self, Child, Command, ExitCode, ExitStatus, Stdio},
@@ -80,19 +80,33 @@ pub fn become_init_if_asked() -> Option<ExitCode> {
     }))
 }
 
+/// How a program that was run by [`run_inside`] ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its status.
+    pub code: ExitCode,
+    /// Whether it wrote anything to standard output.
+    pub has_written: bool,
+}
+
 /// Starts this very program once more, with these arguments, inside a new sandbox, and waits for its end. Standard
-/// output and error are shared, standard input is not passed on. SIGINT, SIGTERM and SIGHUP sent to this process reach
-/// the worker, which takes things down and ends; the caller ends after it, with its status.
+/// error is shared, what it writes to standard output is passed on, standard input is not. SIGINT, SIGTERM and SIGHUP
+/// sent to this process reach the worker, which takes things down and ends; the caller ends after it, with its status.
+///
+/// Standard output is shared where it is a terminal, so that the worker sees one, too.
 ///
 /// # Errors
 /// When namespaces cannot be made; the message says what is missing.
-pub fn run_inside(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+pub fn run_inside(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ended> {
     check_privileges()?;
     // Blocked before any thread is made, so that only the one thread below takes them.
     let signals = passed_signals();
     signals.thread_block()?;
     let mut command = Command::new(own_program()?);
     command.args(arguments);
+    if !io::stdout().is_terminal() {
+        command.stdout(Stdio::piped());
+    }
     let (started, init) = std::sync::mpsc::sync_channel(1);
     let waiting = thread::Builder::new()
         .name("sandbox".to_owned())
@@ -104,9 +118,10 @@ pub fn run_inside(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
             let _ = started.send(child.id());
             // The pipe in `child.stdin` stays open until the child has ended: `wait` would close it.
             let lifeline = child.stdin.take();
+            let has_written = child.stdout.take().is_some_and(pass_on);
             let status = child.wait();
             drop(lifeline);
-            Ok(status?)
+            Ok((status?, has_written))
         })?;
     if let Ok(init) = init.recv() {
         let init = Pid::from_raw(i32::try_from(init)?);
@@ -119,8 +134,11 @@ pub fn run_inside(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Resu
                 }
             })?;
     }
-    let status = waiting.join().map_err(|_| anyhow::anyhow!(PANICKED))??;
-    Ok(exit_code(status))
+    let (status, has_written) = waiting.join().map_err(|_| anyhow::anyhow!(PANICKED))??;
+    Ok(Ended {
+        code: exit_code(status),
+        has_written,
+    })
 }
 
 /// What came of a program that was run in a sandbox by [`run_captured`].
@@ -342,6 +360,31 @@ fn exit_code(status: ExitStatus) -> ExitCode {
         code.and_then(|code| u8::try_from(code).ok())
             .unwrap_or(INIT_FAILED),
     )
+}
+
+/// Copies to standard output until nobody writes any more, and says whether anything came. When nobody reads this
+/// process's output, the writer is told so in the usual way: its pipe is closed.
+fn pass_on(mut source: impl Read) -> bool {
+    let mut stdout = io::stdout().lock();
+    let mut buffer = [0; 8192];
+    let mut has_written = false;
+    loop {
+        match source.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return has_written,
+            Ok(length) => {
+                has_written = true;
+                let text = buffer.get(..length).unwrap_or_default();
+                if stdout
+                    .write_all(text)
+                    .and_then(|()| stdout.flush())
+                    .is_err()
+                {
+                    return has_written;
+                }
+            }
+        }
+    }
 }
 
 fn read_to_end(source: Option<impl Read + Send + 'static>) -> tokio::task::JoinHandle<Vec<u8>> {

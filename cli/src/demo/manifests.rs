@@ -45,7 +45,8 @@ pub(super) fn facts(directory: &Path) -> Result<Facts> {
                     .annotations
                     .as_ref()
                     .and_then(|all| all.get(ROUTER))
-                    .cloned();
+                    .map(|name| name.trim().to_owned())
+                    .filter(|name| name != CLUSTER_ROUTER);
                 routers.insert(namespace.metadata.name.unwrap_or_default(), router);
             }
             Object::Pod(pod) => {
@@ -70,7 +71,9 @@ pub(super) fn facts(directory: &Path) -> Result<Facts> {
                     };
                     Some(ContainerPort {
                         transport,
-                        port: u16::try_from(port.container_port).ok()?,
+                        port: u16::try_from(port.container_port)
+                            .ok()
+                            .filter(|port| *port > 0)?,
                     })
                 });
                 pods.insert(name, (namespace, ports.collect::<BTreeSet<_>>()));
@@ -209,6 +212,8 @@ const QUICKSTART: [(&str, &str); 2] = [
         include_str!("../../../examples/quickstart/tenants.yaml"),
     ),
 ];
+/// The name of the router that namespaces are on which name none.
+const CLUSTER_ROUTER: &str = "cluster";
 /// Sorts last, and looks like nothing a user would have.
 const ADDED: &str = "zz-added-by-weft-demo.yaml";
 
@@ -270,6 +275,25 @@ mod tests {
             [(Transport::Tcp, 80), (Transport::Udp, 53)]
         );
         assert_eq!(ports("blue/cache"), [(Transport::Udp, 11211)]);
+    }
+
+    #[test]
+    fn a_namespace_that_names_the_cluster_router_is_on_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text: String = [("a", "cluster"), ("b", " red "), ("c", "")]
+            .map(|(name, router)| {
+                format!(
+                    "kind: Namespace\nmetadata: {{name: {name}, annotations: {{{ROUTER}: \"{router}\"}}}}\n---\n\
+                     kind: Pod\nmetadata: {{name: x, namespace: {name}}}\nspec: {{containers: []}}\n---\n"
+                )
+            })
+            .concat();
+        fs::write(folder.path().join("a.yaml"), text).expect("written");
+        let (facts, _) = facts(folder.path()).expect("read");
+        assert_eq!(facts["a/x"].router, None);
+        assert_eq!(facts["b/x"].router.as_deref(), Some("red"));
+        // Refused by northd: such a namespace has no pods that could be tried.
+        assert_eq!(facts["c/x"].router.as_deref(), Some(""));
     }
 
     #[test]

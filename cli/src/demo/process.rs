@@ -81,6 +81,21 @@ impl WeftRun {
         self.ended(status)
     }
 
+    /// Waits until it warns of something with this text, and returns the line.
+    pub(super) fn complains(&self, text: String) -> impl Future<Output = String> + use<> {
+        let log = self.log.clone();
+        async move {
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                look.tick().await;
+                let mut lines = warnings_in(&log).into_iter();
+                if let Some(line) = lines.find(|line| line.contains(&text)) {
+                    return line;
+                }
+            }
+        }
+    }
+
     fn ended(&self, status: std::io::Result<ExitStatus>) -> anyhow::Error {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let last = text
@@ -96,14 +111,7 @@ impl WeftRun {
 
     /// What it has warned of so far, without times. Each line once.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let mut lines: Vec<String> = Vec::new();
-        for line in text.lines().filter_map(warning) {
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
-        }
-        lines
+        warnings_in(&self.log)
     }
 
     /// Waits until every node has what follows from the database as it is now: `ovn-nbctl --wait=hv sync`.
@@ -188,6 +196,17 @@ fn number(row: &Row, column: &str) -> Option<i64> {
     row.get(column)?.as_i64()
 }
 
+fn warnings_in(log: &Path) -> Vec<String> {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines().filter_map(warning) {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
 /// The text of a log line of level warn or error, without its time.
 fn warning(line: &str) -> Option<String> {
     let (_time, rest) = line.split_once(' ')?;
@@ -205,6 +224,8 @@ fn warning(line: &str) -> Option<String> {
 
 const SETTLE_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(5);
+/// How often its log is looked at while something is waited for.
+const LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -135,21 +135,20 @@ impl Stages {
         self.manifests = Some(manifests);
         let pods = self.pods(&facts).await?;
         self.topology().await?;
-        self.reachability(&pods, &facts).await;
-        progress.heading("the way taken: packets that came out of each node's tunnel");
-        progress.line(format_args!(
-            "  {} pings per pair: as many requests at one end, as many replies at the other",
-            way::PINGS
-        ));
-        progress.text(&way::trace(&fabric, &pods, &self.report, progress.colour()).await?);
-        // Where weft gives out the addresses, other nodes need not hear of it.
-        let on_cluster = |pod: &&Arc<Pod>| {
-            facts
-                .get(pod.name())
-                .is_some_and(|facts| facts.router.is_none())
-        };
-        if let Some(peer) = pods.iter().find(on_cluster).or(pods.first()) {
-            self.come_and_go(&fabric, peer).await?;
+        if pods.is_empty() {
+            progress.line(progress.colour().paint(
+                Tone::Notice,
+                "  the manifests ask for no pod: there is nothing to try",
+            ));
+        } else {
+            self.reachability(&pods, &facts).await;
+            progress.heading("the way taken: packets that came out of each node's tunnel");
+            progress.line(format_args!(
+                "  {} pings per pair: as many requests at one end, as many replies at the other",
+                way::PINGS
+            ));
+            progress.text(&way::trace(&fabric, &pods, &self.report, progress.colour()).await?);
+            self.come_and_go(&fabric, &pods, &facts).await?;
         }
         progress.line("");
         progress.text(&matrix::summary(&self.report, progress.colour()));
@@ -350,26 +349,77 @@ impl Stages {
     }
 
     /// Adds a pod next to another and takes it away, each as an edit of a file.
-    async fn come_and_go(&mut self, fabric: &Fabric, peer: &Arc<Pod>) -> Result<()> {
+    async fn come_and_go(
+        &mut self,
+        fabric: &Fabric,
+        pods: &[Arc<Pod>],
+        facts: &BTreeMap<String, PodFacts>,
+    ) -> Result<()> {
+        let progress = self.progress;
+        progress.heading("a pod comes and goes");
+        // Where weft gives out the addresses, other nodes need not hear of it: those namespaces first.
+        let is_on_cluster = |pod: &&Arc<Pod>| {
+            facts
+                .get(pod.name())
+                .is_some_and(|facts| facts.router.is_none())
+        };
+        let (first, then): (Vec<_>, Vec<_>) = pods.iter().partition(is_on_cluster);
+        let mut tried = BTreeSet::new();
+        for peer in first.into_iter().chain(then) {
+            let namespace = peer
+                .name()
+                .split_once('/')
+                .context("a pod's name has a namespace")?
+                .0;
+            if !tried.insert(namespace) {
+                continue;
+            }
+            let name = (0..)
+                .map(|number: u32| match number {
+                    0 => ADDED_POD.to_owned(),
+                    _ => format!("{ADDED_POD}-{number}"),
+                })
+                .find(|name| !facts.contains_key(&format!("{namespace}/{name}")))
+                .context("a free name")?;
+            if self
+                .come_and_go_beside(fabric, peer, namespace, &name)
+                .await?
+            {
+                return Ok(());
+            }
+        }
+        progress.line("  no namespace has room for one more");
+        Ok(())
+    }
+
+    /// As [`Stages::come_and_go`], beside this pod. False when weft has no place for another there, and has said why.
+    async fn come_and_go_beside(
+        &mut self,
+        fabric: &Fabric,
+        peer: &Arc<Pod>,
+        namespace: &str,
+        pod: &str,
+    ) -> Result<bool> {
         let (Some(manifests), Some(weft), Some(kubelet)) =
             (&self.manifests, &mut self.weft, &self.kubelet)
         else {
-            return Ok(());
+            return Ok(true);
         };
         let progress = self.progress;
-        let (namespace, _) = peer
-            .name()
-            .split_once('/')
-            .context("a pod's name has a namespace")?;
-        let name = format!("{namespace}/{ADDED_POD}");
-        progress.heading("a pod comes and goes");
-
+        let name = format!("{namespace}/{pod}");
         let before = all_flows(fabric).await?;
         let begin = Instant::now();
-        manifests.add_pod(namespace, ADDED_POD)?;
+        manifests.add_pod(namespace, pod)?;
         let is_there = |pods: &Pods| matches!(pods.get(&name), Some(PodState::Running(_)));
+        let complaint = weft.complains(format!("Pod {name}: "));
         let now = tokio::select! {
             now = kubelet.wait(scaled(CHANGE_PATIENCE), is_there) => now?,
+            complaint = complaint => {
+                progress.line(progress.colour().paint(Tone::Notice, format!("  {complaint}")));
+                self.warned.insert(complaint);
+                manifests.remove_pod()?;
+                return Ok(false);
+            }
             error = weft.failed() => return Err(error),
         };
         let attached = begin.elapsed();
@@ -422,7 +472,7 @@ impl Stages {
             "    flows changed: {}",
             difference(&after, &last)
         ));
-        Ok(())
+        Ok(true)
     }
 
     async fn keep(&mut self, pods: &[Arc<Pod>]) -> Result<()> {

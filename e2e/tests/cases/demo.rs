@@ -82,18 +82,6 @@ pub async fn the_quickstart_demo_ends_well_and_says_so_in_one_object() -> anyhow
     Ok(())
 }
 
-pub async fn a_demo_whose_manifests_are_not_there_ends_with_one_line_that_says_so()
--> anyhow::Result<()> {
-    let output = demo(&["--manifests", "/nowhere"]).await?;
-    let stderr = String::from_utf8(output.stderr)?;
-    ensure!(
-        !output.status.success() && stderr.contains("/nowhere"),
-        "{}: {stderr}",
-        output.status
-    );
-    Ok(())
-}
-
 async fn demo(arguments: &[&str]) -> anyhow::Result<Output> {
     let mut all = vec!["demo"];
     if !arguments.contains(&"--manifests") {

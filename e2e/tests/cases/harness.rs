@@ -28,7 +28,7 @@ pub const HOLD: &str = "WEFT_HOLD";
 /// What the program does then.
 pub fn hold() -> ExitCode {
     if !sandbox::is_inside() {
-        return sandbox::run_inside([]).unwrap_or(ExitCode::FAILURE);
+        return sandbox::run_inside([]).map_or(ExitCode::FAILURE, |ended| ended.code);
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 mod attach;
+mod bad_input;
 mod basic;
 mod by_hand;
 mod churn;
@@ -66,7 +67,10 @@ cases! {
     faults::mute_and_mad_peers_disturb_nobody,
     faults::a_node_cut_off_while_much_changes_is_brought_up_to_date_by_one_bundle,
     demo::the_quickstart_demo_ends_well_and_says_so_in_one_object,
-    demo::a_demo_whose_manifests_are_not_there_ends_with_one_line_that_says_so,
+    bad_input::bad_manifests_are_told_with_file_and_field_and_disturb_nobody,
+    bad_input::a_second_demo_is_refused_while_one_runs_and_the_first_goes_on,
+    bad_input::a_demo_that_cannot_be_says_in_one_line_what_is_missing,
+    bad_input::a_demo_tells_of_bad_manifests_and_is_judged_by_the_good_ones,
     l2::a_unicast_frame_crosses_to_its_node_unchanged_and_reaches_nobody_else,
     l2::broadcast_and_multicast_reach_every_pod_of_the_switch_once_with_one_copy_per_node,
     l2::a_pod_cannot_send_with_an_address_that_is_not_its_own,
