@@ -5,11 +5,16 @@
 //! ```
 //!
 //! Level, not edge: after every change the wanted pods are compared with those that run. A start that fails is tried
-//! again with back-off, as a kubelet does. A port whose UID changed is another pod.
+//! again with back-off, as a kubelet does. A port whose UID or addresses changed is another pod: one that runs keeps the
+//! addresses that it was given.
 //!
 //! Must not: write to the northbound database.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -96,22 +101,6 @@ impl Kubelet {
         }
     }
 
-    /// Waits until exactly these pods run.
-    ///
-    /// # Errors
-    /// As [`Kubelet::wait`].
-    pub async fn wait_for(&self, time: Duration, names: &[&str]) -> anyhow::Result<Vec<Arc<Pod>>> {
-        let mut names: Vec<&str> = names.to_vec();
-        names.sort_unstable();
-        self.wait(time, |pods| {
-            pods.keys().map(String::as_str).eq(names.iter().copied())
-                && pods
-                    .values()
-                    .all(|state| matches!(state, PodState::Running(_)))
-        })
-        .await
-    }
-
     /// Stops following, and stops all pods when asked to.
     pub async fn stop(self) {
         self.cancel.cancel();
@@ -151,6 +140,7 @@ struct Wanted {
     port: String,
     uid: String,
     node: String,
+    addresses: BTreeSet<String>,
 }
 
 struct Entry {
@@ -181,6 +171,7 @@ impl Loop {
             MonitorTable::new(LogicalSwitchPort::NAME).columns([
                 "name",
                 "type",
+                "addresses",
                 "options",
                 "external_ids",
             ])
@@ -257,6 +248,7 @@ impl Loop {
                 .or_else(|| id(keys::UID))
                 .unwrap_or_default(),
             node: node.clone(),
+            addresses: port.addresses.iter().cloned().collect(),
         })
     }
 

@@ -14,11 +14,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use notify::Watcher;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use weft_e2e::{
     expectation::PodFacts,
     responder::{ContainerPort, Transport},
@@ -156,12 +157,16 @@ fn mirror(from: PathBuf, to: PathBuf) -> Result<JoinHandle<()>> {
         copy(&from, &to, &BTreeSet::new()).with_context(|| format!("reading {shown}"))?;
     Ok(tokio::spawn(async move {
         let _watcher = watcher;
-        while look.recv().await.is_some() {
+        let mut complaint = String::new();
+        // A directory that was replaced wakes nobody up: it is looked at now and then.
+        while !matches!(timeout(RESCAN, look.recv()).await, Ok(None)) {
             match copy(&from, &to, &copied) {
-                Ok(now) => copied = now,
-                Err(error) => {
-                    tracing::warn!(directory = %from.display(), %error, "not copied; the manifests stay as they were")
+                Ok(now) => (copied, complaint) = (now, String::new()),
+                Err(error) if complaint != error.to_string() => {
+                    tracing::warn!(directory = %from.display(), %error, "not copied; the manifests stay as they were");
+                    complaint = error.to_string();
                 }
+                Err(_told_already) => {}
             }
         }
     }))
@@ -212,6 +217,7 @@ const QUICKSTART: [(&str, &str); 2] = [
         include_str!("../../../examples/quickstart/tenants.yaml"),
     ),
 ];
+const RESCAN: Duration = Duration::from_secs(2);
 /// The name of the router that namespaces are on which name none.
 const CLUSTER_ROUTER: &str = "cluster";
 /// Sorts last, and looks like nothing a user would have.

@@ -13,7 +13,10 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
 };
-use weft_e2e::probe::{Probe, probe_all};
+use weft_e2e::{
+    patience::scaled,
+    probe::{Probe, probe_all},
+};
 
 use super::lab::{self, manifests, weft};
 
@@ -133,7 +136,7 @@ pub async fn a_second_demo_is_refused_while_one_runs_and_the_first_goes_on() -> 
         while lines.next_line().await?.is_some() {}
         anyhow::Ok(first.wait().await?)
     };
-    let status = tokio::time::timeout(lab::PATIENCE, ended).await??;
+    let status = tokio::time::timeout(scaled(lab::PATIENCE), ended).await??;
     ensure!(status.code() == Some(130), "{status}");
     Ok(())
 }
@@ -253,7 +256,7 @@ async fn output(command: std::process::Command) -> anyhow::Result<(i32, String, 
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(LONG, output).await??;
+    let output = tokio::time::timeout(scaled(LONG), output).await??;
     Ok((
         output.status.code().unwrap_or(-1),
         String::from_utf8(output.stdout)?,

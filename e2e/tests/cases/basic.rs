@@ -184,3 +184,26 @@ async fn dump(lab: &Lab) -> anyhow::Result<Vec<std::collections::BTreeSet<String
     }
     Ok(dumps)
 }
+
+pub async fn a_pod_whose_address_is_edited_is_attached_again_and_reached_at_the_new_one()
+-> anyhow::Result<()> {
+    let yaml = |address: &str| {
+        format!(
+            "kind: Namespace\nmetadata: {{name: lan, annotations: {{weft.dev/router: lan, weft.dev/subnets: 10.1.0.0/24}}}}\n---\n\
+             kind: Pod\nmetadata: {{name: a, namespace: lan}}\nspec: {{nodeName: n1, containers: []}}\n---\n\
+             kind: Pod\nmetadata: {{name: b, namespace: lan, annotations: {{weft.dev/addresses: {address}}}}}\nspec: {{nodeName: n2, containers: []}}\n"
+        )
+    };
+    lab::run(2, &yaml("10.1.0.77"), async |lab| {
+        let [a, b] = lab.pods(["lan/a", "lan/b"]).await?;
+        lab::must_reach(&a, &b, Family::Ipv4).await?;
+        lab.write("case", Some(&yaml("10.1.0.78")))?;
+        let wanted: std::net::IpAddr = "10.1.0.78".parse()?;
+        let pods = lab.pods_once(["lan/a", "lan/b"], |pod| {
+            pod.name() != "lan/b" || pod.addresses().contains(&wanted)
+        });
+        let [_, b] = pods.await?;
+        lab::must_reach(&a, &b, Family::Ipv4).await
+    })
+    .await
+}

@@ -10,7 +10,7 @@ use futures::future::try_join;
 use weft_e2e::{
     audit::{self, Auditor},
     fabric::{Fabric, FabricConfig},
-    kubelet::{Kubelet, PodState},
+    kubelet::{Kubelet, PodState, Pods},
     patience::scaled,
     pod::Pod,
     probe::{Family, Probe, reach},
@@ -127,7 +127,22 @@ impl Lab {
     /// Waits until exactly these pods run and every node knows them, and returns them in this order. (A pod runs once its
     /// own node has its flows; the others follow.)
     pub async fn pods<const N: usize>(&self, names: [&str; N]) -> anyhow::Result<[Arc<Pod>; N]> {
-        let running = self.kubelet.wait_for(scaled(PATIENCE), &names).await?;
+        self.pods_once(names, |_| true).await
+    }
+
+    /// As [`Lab::pods`], once each of them is as wanted.
+    pub async fn pods_once<const N: usize>(
+        &self,
+        names: [&str; N],
+        is_wanted: impl Fn(&Pod) -> bool,
+    ) -> anyhow::Result<[Arc<Pod>; N]> {
+        let are_all = |pods: &Pods| {
+            pods.len() == N
+                && names.iter().all(|name| {
+                    matches!(pods.get(*name), Some(PodState::Running(pod)) if is_wanted(pod))
+                })
+        };
+        let running = self.kubelet.wait(scaled(PATIENCE), are_all).await?;
         self.auditor
             .flows_are_as_computed(&self.fabric, &self.nb, scaled(PATIENCE))
             .await?;

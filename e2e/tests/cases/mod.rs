@@ -56,6 +56,7 @@ cases! {
     basic::two_pods_on_two_nodes_reach_each_other_because_yaml_said_so,
     basic::tenants_with_the_same_addresses_never_meet,
     basic::a_new_pod_changes_flows_on_its_own_node_alone_and_its_end_restores_them,
+    basic::a_pod_whose_address_is_edited_is_attached_again_and_reached_at_the_new_one,
     basic::a_controller_that_is_killed_and_comes_back_changes_no_flow_and_loses_no_packet,
     standalone::a_controller_alone_reaches_its_nodes_over_the_underlay_and_follows_the_nodes_file,
     standalone::a_real_ovsdb_server_that_dies_and_comes_back_disturbs_nothing,
