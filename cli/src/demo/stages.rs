@@ -22,7 +22,7 @@ use weft_e2e::{
     expectation::{PodFacts, is_expected},
     fabric::{Fabric, FabricConfig, Step},
     kubelet::{Kubelet, PodState, Pods, running},
-    node::{Datapath, RUN},
+    node::{BR_INT, Datapath, RUN},
     patience::scaled,
     pod::Pod,
     probe::{Family, Probe, probe_all, reach},
@@ -501,6 +501,9 @@ impl Stages {
                 ));
             }
         }
+        progress.line(format_args!(
+            "  ovs-ofctl -O OpenFlow15 dump-flows unix:{inside}{RUN}/n1/{BR_INT}.mgmt"
+        ));
         let directory = match (&self.arguments.manifests, &self.manifests) {
             (Some(given), _) => given.display().to_string(),
             (None, Some(manifests)) => format!("{inside}{}", manifests.directory().display()),
