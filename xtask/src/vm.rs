@@ -23,6 +23,7 @@ mod machine;
 
 use std::{
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -48,7 +49,15 @@ pub struct Settings {
 pub fn run(root: &Path, settings: &Settings, commands: &[Vec<OsString>]) -> Result<()> {
     let begin = Instant::now();
     let folder = root.join("target/vm");
-    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let lock = fs::File::create(folder.join("lock"))?;
+    if lock.try_lock().is_err() {
+        println!(
+            "-- waiting for the machine that another cargo xtask runs in {}",
+            folder.display()
+        );
+        lock.lock()?;
+    }
     let kernel = kernel::fetch(root, &folder)?;
     let accelerator = if settings.emulate {
         Accelerator::Emulation
@@ -61,7 +70,7 @@ pub fn run(root: &Path, settings: &Settings, commands: &[Vec<OsString>]) -> Resu
         folder: root.to_owned(),
         commands: commands.to_vec(),
     };
-    std::fs::write(&initramfs, initramfs::build(&kernel, &job)?)
+    fs::write(&initramfs, initramfs::build(&kernel, &job)?)
         .with_context(|| initramfs.display().to_string())?;
     println!(
         "-- {} on {accelerator}, ready to boot after {:.1} s",

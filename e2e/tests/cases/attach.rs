@@ -233,7 +233,7 @@ pub async fn an_attachment_that_nobody_answers_says_so_and_takes_back_what_it_ma
 -> anyhow::Result<()> {
     let node = node().await?;
     let pod = Netns::create("/run/netns/pod")?;
-    let error = attach_on(&node, what(&node, &pod, Duration::from_millis(700)))
+    let error = attach_on(&node, what(&node, &pod, scaled(Duration::from_millis(700))))
         .await
         .err()
         .context("attached without an answer")?;
@@ -280,7 +280,7 @@ pub async fn a_pod_can_be_detached_without_its_namespace_and_without_open_vswitc
     let attached = attach_answered(&node, what(&node, &pod, scaled(PATIENCE))).await?;
     node.stop_vswitchd().await?;
     node.stop_ovsdb_server().await?;
-    detach_on(&node, Duration::from_millis(500))
+    detach_on(&node, scaled(Duration::from_millis(500)))
         .await
         .context("without Open vSwitch")?;
     ensure!(
