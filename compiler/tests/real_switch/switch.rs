@@ -69,7 +69,7 @@ impl Switch {
                 " -- add-port br0 p{port} -- set interface p{port} type=dummy ofport_request={port} options:tx_pcap={capture}"
             );
         }
-        let mut words = vec!["--db=unix:db.sock", "--timeout=20"];
+        let mut words = vec!["--db=unix:db.sock", "--retry", "--timeout=20"];
         words.extend(setup.split(' '));
         switch.run("ovs-vsctl", &words);
         switch

@@ -79,7 +79,8 @@ impl Switch {
     pub fn vsctl(&self, words: &[&str]) -> String {
         self.run(
             "ovs-vsctl",
-            &[&["--db=unix:db.sock", "--timeout=60"][..], words].concat(),
+            // The socket is there a moment before somebody listens on it.
+            &[&["--db=unix:db.sock", "--retry", "--timeout=60"][..], words].concat(),
         )
     }
 
