@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeSet,
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -180,16 +180,6 @@ impl Fabric {
             })
             .collect();
         format!("nodes:\n{nodes}")
-    }
-
-    /// Writes the nodes file into the run directory and returns its path.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write_nodes_yaml(&self) -> anyhow::Result<PathBuf> {
-        let path = Path::new(crate::node::RUN).join("nodes.yaml");
-        std::fs::write(&path, self.nodes_yaml())?;
-        Ok(path)
     }
 
     /// Puts another host on the underlay: one that is no node. Its interface is `eth0`, with the addresses of `number`,

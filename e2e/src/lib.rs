@@ -21,6 +21,7 @@ pub mod audit;
 pub mod expectation;
 pub mod fabric;
 pub mod kubelet;
+pub mod management;
 pub mod node;
 pub mod patience;
 pub mod pod;

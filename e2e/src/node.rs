@@ -321,8 +321,16 @@ impl Node {
     /// What it wrote to standard error.
     pub async fn start_ovsdb_server(&self) -> anyhow::Result<()> {
         let remote = format!("--remote=punix:{}", self.ovsdb().display());
-        self.start_daemon("ovsdb-server", &["conf.db", &remote])
-            .await
+        // As distributions start it.
+        let arguments = [
+            "conf.db",
+            &remote,
+            "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+            "--private-key=db:Open_vSwitch,SSL,private_key",
+            "--certificate=db:Open_vSwitch,SSL,certificate",
+            "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
+        ];
+        self.start_daemon("ovsdb-server", &arguments).await
     }
 
     /// Tells the userspace datapath where another node's underlay address is, so that the first packet through a tunnel
@@ -398,7 +406,11 @@ impl Node {
             .with_context(|| format!("node {}: set-up", self.name))
     }
 
-    async fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    /// Runs a program to its end on the node, in its directory; its output.
+    ///
+    /// # Errors
+    /// What it wrote to standard error.
+    pub async fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let (netns, directory) = (self.netns.clone(), self.directory.clone());
         let (program, arguments) = (
             program.to_owned(),

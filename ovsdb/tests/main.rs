@@ -6,5 +6,6 @@ mod client;
 mod differential;
 mod file;
 mod harness;
+mod tls;
 mod tools;
 mod wire;

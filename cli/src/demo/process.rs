@@ -18,6 +18,7 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
+use weft_e2e::management::Management;
 use weft_e2e::patience::scaled;
 use weft_ovsdb::{
     ConnectOptions, Connection, Datum, Event, MonitorTable, Mutation, Mutator, Operation,
@@ -38,23 +39,36 @@ pub(super) struct WeftRun {
 
 impl WeftRun {
     /// Starts this very program as `weft run`, and waits until its database answers.
-    pub(super) async fn start(manifests: &Path, nodes: &Path, directory: &Path) -> Result<WeftRun> {
+    pub(super) async fn start(
+        manifests: &Path,
+        management: &Management,
+        directory: &Path,
+    ) -> Result<WeftRun> {
+        let nodes = directory.join("nodes.yaml");
+        fs::write(&nodes, management.nodes_yaml())?;
         let socket = directory.join("nb.sock");
         let log = directory.join("weft.log");
-        let child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        command
             .arg("run")
             .arg("--manifests")
             .arg(manifests)
             .arg("--nodes")
             .arg(nodes)
             .arg(format!("--nb-listen=punix:{}", socket.display()))
+            .args(management.arguments())
             .env_remove("WEFT_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting weft run")?;
+            .kill_on_drop(true);
+        // From a host on the underlay, as a controller is.
+        let runtime = tokio::runtime::Handle::current();
+        let child = management.host().run(|| {
+            let _entered = runtime.enter();
+            command.spawn()
+        });
+        let child = child.flatten().context("starting weft run")?;
         let northbound =
             Connection::connect(Remote::Unix(socket), DATABASE, ConnectOptions::default());
         let mut weft = WeftRun {

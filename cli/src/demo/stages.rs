@@ -22,6 +22,7 @@ use weft_e2e::{
     expectation::{PodFacts, is_expected},
     fabric::{Fabric, FabricConfig, Step},
     kubelet::{Kubelet, PodState, Pods, running},
+    management::{Management, Transport},
     node::{BR_INT, Datapath, RUN},
     patience::scaled,
     pod::Pod,
@@ -106,10 +107,16 @@ impl Stages {
             self.arguments.manifests.as_deref(),
         )?;
         let (facts, _reported_by_weft_run) = manifests::facts(manifests.directory())?;
-        let nodes_file = fabric.write_nodes_yaml()?;
+        let management = progress
+            .step("TLS", async {
+                let management = Management::open(&fabric, Transport::Tls).await?;
+                let detail = "a certificate per node; ovsdb-server listens on pssl:6640 of each";
+                anyhow::Ok((management, detail.to_owned()))
+            })
+            .await?;
         let weft = progress
             .step("weft run", async {
-                let weft = WeftRun::start(manifests.directory(), &nodes_file, directory).await?;
+                let weft = WeftRun::start(manifests.directory(), &management, directory).await?;
                 anyhow::Ok((
                     weft,
                     format!("northbound database at {}/nb.sock", directory.display()),

@@ -11,6 +11,7 @@ use tokio::{
 };
 use uuid::Uuid;
 use weft_e2e::{
+    management::{self, Transport},
     node::{Datapath, Node},
     probe::Family,
     switch,
@@ -24,7 +25,7 @@ use weft_schema::{
 use super::{
     by_hand,
     lab::{self, manifests, tell},
-    programs::{CONTROLLER_HOST, Database, Reach, Setting, write_nodes},
+    programs::{Database, Reach, Setting, write_nodes},
     standalone::await_flows,
 };
 
@@ -129,7 +130,7 @@ pub async fn a_nodes_database_server_that_dies_stops_nobody_else_and_is_followed
 }
 
 pub async fn a_bridge_deleted_by_hand_is_made_again() -> anyhow::Result<()> {
-    let setting = Setting::Apart(Database::Weft, Reach::Underlay);
+    let setting = Setting::Apart(Database::Weft, Reach::Underlay(Transport::Plain));
     lab::run_as(
         setting,
         2,
@@ -288,7 +289,7 @@ pub async fn mute_and_mad_peers_disturb_nobody() -> anyhow::Result<()> {
 
 pub async fn a_node_cut_off_while_much_changes_is_brought_up_to_date_by_one_bundle()
 -> anyhow::Result<()> {
-    let setting = Setting::Apart(Database::Weft, Reach::Underlay);
+    let setting = Setting::Apart(Database::Weft, Reach::Underlay(Transport::Plain));
     lab::run_as(setting, 2, &manifests(&[("shop", &[])], &TWO), async |lab| {
         lab.pods(["shop/a", "shop/b"]).await?;
         lab.nb.transact(by_hand::rows()).await?;
@@ -312,7 +313,7 @@ pub async fn a_node_cut_off_while_much_changes_is_brought_up_to_date_by_one_bund
         lab.audit().await?;
         lab.await_log(&["openflow{node=n2}", "switch read"]).await?;
         let streams = lab::streams(&a, &b)?;
-        lab.fabric.cut("n2", CONTROLLER_HOST)?;
+        lab.fabric.cut("n2", management::HOST)?;
         lab.await_log(&["openflow{node=n2}", "switch disconnected"])
             .await?;
         let [near, far] = ["n1", "n2"].map(|name| lab.fabric.node(name).cloned());
@@ -326,7 +327,7 @@ pub async fn a_node_cut_off_while_much_changes_is_brought_up_to_date_by_one_bund
         let has_last = |flows: &BTreeSet<String>| flows.iter().any(|flow| flow.contains(&last));
         await_flows(&near, has_last).await?;
         ensure!(switch::flows(&far).await? == before, "n2 was not cut off");
-        lab.fabric.mend("n2", CONTROLLER_HOST)?;
+        lab.fabric.mend("n2", management::HOST)?;
         let mended = Instant::now();
         await_flows(&far, has_last).await?;
         lab.audit().await?;

@@ -20,6 +20,7 @@ mod probing;
 mod programs;
 mod spoofing;
 mod standalone;
+mod tls;
 
 pub use churn::more_time;
 pub use harness::{HOLD, hold};
@@ -93,5 +94,7 @@ cases! {
     model::a_nested_port_speaks_in_its_vlan_on_its_parents_interface,
     model::a_port_that_is_not_enabled_neither_sends_nor_receives,
     model::static_routes_lead_by_prefix_source_and_hash_through_joined_routers,
+    tls::a_nodes_certificate_opens_no_other_nodes_ovsdb_and_openflow,
+    tls::certificates_and_their_ca_change_under_traffic_and_no_packet_is_lost,
     overlay::a_node_takes_tunnel_packets_from_nodes_alone_and_for_known_networks_alone,
 }

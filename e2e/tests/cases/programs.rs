@@ -12,8 +12,10 @@ use std::{
 };
 
 use anyhow::Context;
-use weft_cni::{netns::Netns, offload};
-use weft_e2e::fabric::Fabric;
+use weft_e2e::{
+    fabric::Fabric,
+    management::{Management, Transport},
+};
 use weft_ovsdb::{ConnectOptions, Connection, Remote};
 use weft_schema::nb;
 
@@ -43,8 +45,8 @@ pub enum Database {
 pub enum Reach {
     /// Their unix sockets.
     Sockets,
-    /// TCP, from a host of its own on the underlay.
-    Underlay,
+    /// A host of its own on the underlay.
+    Underlay(Transport),
 }
 
 /// One of the programs.
@@ -62,9 +64,9 @@ pub enum Role {
 pub struct Programs {
     setting: Setting,
     running: BTreeMap<Role, Child>,
-    controller_host: Option<Netns>,
     /// Options of the controller besides those that every case gives it.
     options: Vec<String>,
+    pub management: Option<Management>,
 }
 
 impl Programs {
@@ -73,12 +75,13 @@ impl Programs {
         let mut programs = Programs {
             setting,
             running: BTreeMap::new(),
-            controller_host: None,
             options: Vec::new(),
+            management: None,
         };
-        if let Setting::Apart(_, Reach::Underlay) = setting {
-            programs.controller_host = Some(open_underlay(fabric).await?);
-            write_nodes(&nodes_on_underlay(fabric))?;
+        if let Setting::Apart(_, Reach::Underlay(transport)) = setting {
+            let management = Management::open(fabric, transport).await?;
+            write_nodes(&management.nodes_yaml())?;
+            programs.management = Some(management);
         } else {
             write_nodes(&fabric.nodes_yaml())?;
         }
@@ -143,8 +146,11 @@ impl Programs {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        let child = match (&self.controller_host, role) {
-            (Some(host), Role::Controller) => host.run(|| command.spawn())?,
+        let child = match (&self.management, role) {
+            (Some(management), Role::Controller) => {
+                command.args(management.arguments());
+                management.host().run(|| command.spawn())?
+            }
             _ => command.spawn(),
         };
         let child = child.with_context(|| format!("start {role:?}"))?;
@@ -219,32 +225,6 @@ pub fn write_nodes(text: &str) -> anyhow::Result<()> {
     Ok(fs::rename(next, NODES)?)
 }
 
-/// The nodes as the controller reaches them over the underlay; the switches' addresses are the default.
-pub fn nodes_on_underlay(fabric: &Fabric) -> String {
-    let line = |node: &Arc<weft_e2e::node::Node>| {
-        let (name, ip) = (node.name(), node.encapsulation());
-        format!("- {{name: {name}, ovsdb: \"tcp:{ip}:6640\"}}\n")
-    };
-    let lines: String = fabric.nodes().iter().map(line).collect();
-    format!("nodes:\n{lines}")
-}
-
-/// A host for the controller, and every node's `ovsdb-server` listening. (The switches listen once the controller
-/// has asked for it there.)
-async fn open_underlay(fabric: &Fabric) -> anyhow::Result<Netns> {
-    let host = fabric.add_host(CONTROLLER_HOST, 250).await?;
-    // The nodes' userspace datapath takes frames as they are, and a veth leaves checksums to others.
-    host.run(|| offload::disable_transmit_checksums("eth0"))??;
-    for node in fabric.nodes() {
-        let remote = format!("ptcp:6640:{}", node.encapsulation());
-        node.ovsdb_appctl("ovsdb-server/add-remote", &[&remote])
-            .await?;
-    }
-    Ok(host)
-}
-
-/// Name of the controller's host on the underlay.
-pub const CONTROLLER_HOST: &str = "controller";
 const RUN: &str = "/run/weft";
 pub const NB: &str = "/run/weft/nb.sock";
 const NB_FILE: &str = "/run/weft/nb.db";

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use weft_e2e::{
+    management::Transport,
     node::Node,
     patience::scaled,
     probe::{Family, Probe, probe_all},
@@ -12,12 +13,12 @@ use weft_e2e::{
 
 use super::{
     lab::{self, Lab, PATIENCE, manifests},
-    programs::{Database, Reach, Role, Setting, nodes_on_underlay, write_nodes},
+    programs::{Database, Reach, Role, Setting, write_nodes},
 };
 
 pub async fn a_controller_alone_reaches_its_nodes_over_the_underlay_and_follows_the_nodes_file()
 -> anyhow::Result<()> {
-    let setting = Setting::Apart(Database::Weft, Reach::Underlay);
+    let setting = Setting::Apart(Database::Weft, Reach::Underlay(Transport::Plain));
     let pods = [("shop/a", "n1"), ("shop/b", "n2"), ("shop/c", "n3")];
     let yaml = manifests(&[("shop", &[])], &pods);
     lab::run_as(setting, 3, &yaml, async |lab| {
@@ -27,7 +28,8 @@ pub async fn a_controller_alone_reaches_its_nodes_over_the_underlay_and_follows_
         }
         let [a, b, _] = &pods;
         let streams = lab::streams(a, b)?;
-        let whole = nodes_on_underlay(&lab.fabric);
+        let management = lab.programs.management.as_ref();
+        let whole = management.context("no underlay")?.nodes_yaml();
         // A file that cannot be used: the last good one goes on.
         lab.expect("nodes file not taken");
         write_nodes(&whole.replace("tcp:172.30.0.2:6640", "tcp:172.30.0.2:none"))?;
