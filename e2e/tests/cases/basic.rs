@@ -169,10 +169,10 @@ pub async fn a_controller_that_is_killed_and_comes_back_changes_no_flow_and_lose
                 "flows changed when the controller came back"
             );
         }
+        lab::nothing_was_lost(streams).await?;
         lab.write("more", Some(&manifests(&[], &[("shop/c", "n2")])))?;
         let [_, _, c] = lab.pods(["shop/a", "shop/b", "shop/c"]).await?;
-        lab::must_reach(&a, &c, Family::Ipv4).await?;
-        lab::nothing_was_lost(streams).await
+        lab::must_reach(&a, &c, Family::Ipv4).await
     })
     .await
 }

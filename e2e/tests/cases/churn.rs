@@ -55,7 +55,7 @@ pub async fn random_changes_leave_what_a_recompute_says_and_lose_no_packet_of_ot
             changes(),
             began.elapsed()
         ));
-        lab::nothing_was_lost(streams).await?;
+        lab::nothing_was_lost_to_flows(lab, streams, usize::try_from(changes())?).await?;
         lab::must_reach(&a, &c, Family::Ipv4).await?;
         world.tear_down(lab).await
     })
