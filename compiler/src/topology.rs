@@ -49,6 +49,7 @@ pub(crate) fn compute(reader: &mut Reader<'_>, key: &Key, old: &Value) -> Value 
         Key::Plain(router) => domain::plain(reader, *router),
         Key::Routed(switch) => domain::routed(reader, *switch),
         Key::Route(route) => route::parse(reader, *route),
+        Key::Decided(route) => route::decided(reader, *route),
         Key::Place(port) => place::place(reader, *port),
         Key::Spread(port, network) => place::spread(reader, *port, *network),
         Key::Unit(unit) => unit::compile(reader, unit, old),

@@ -76,13 +76,17 @@ pub(crate) enum Key {
     RouteGroup(Uuid, Side, IpNet),
     NextHops(Uuid, IpAddr),
     RoutedPorts(Uuid),
-    /// Prefixes of a router's static routes.
-    StaticPrefixes(Uuid),
-    /// Prefixes of those that go by source.
+    /// Prefixes of a router's static routes that go by source.
     SourceRoutes(Uuid),
     // Level 8.
     Place(Uuid),
+    /// What a route decides about.
+    Decided(Uuid),
     // Relations, level 9.
+    /// Prefixes that a router's static routes decide about, and lead somewhere or may.
+    StaticPrefixes(Uuid),
+    /// Prefixes in which the router drops what no longer prefix takes.
+    DiscardedPrefixes(Uuid),
     PortsAt(Uuid, NodeName),
     UnknownPortsAt(Uuid, NodeName),
     NodesOfSwitch(Uuid),
@@ -130,12 +134,11 @@ impl Key {
             SwitchPort(_) | Connected(_) | Components | UnservedWarning(_) => 4,
             ConnectedOf(_) | Obstacles(_) | Component(_) => 5,
             Subnets(_) | PlainShape(_) | Route(_) => 6,
-            SubnetOf(..) | RouteGroup(..) | NextHops(..) | RoutedPorts(_) | StaticPrefixes(_)
-            | SourceRoutes(_) => 7,
-            Place(_) => 8,
-            PortsAt(..) | UnknownPortsAt(..) | NodesOfSwitch(_) | NodesOfUnknown(_)
-            | NodesOfSubnet(..) | NodesOfNoSubnet(_) | NodesUnguarded(_) | NodesOfDomain(_)
-            | Underived(..) => 9,
+            SubnetOf(..) | RouteGroup(..) | NextHops(..) | RoutedPorts(_) | SourceRoutes(_) => 7,
+            Place(_) | Decided(_) => 8,
+            StaticPrefixes(_) | DiscardedPrefixes(_) | PortsAt(..) | UnknownPortsAt(..)
+            | NodesOfSwitch(_) | NodesOfUnknown(_) | NodesOfSubnet(..) | NodesOfNoSubnet(_)
+            | NodesUnguarded(_) | NodesOfDomain(_) | Underived(..) => 9,
             Spread(..) => 10,
             Prefixes(..) | Doubles(_) | Switched(_) => 11,
             Plain(_) => 12,
@@ -169,7 +172,6 @@ impl Key {
             | Key::RouteGroup(..)
             | Key::NextHops(..)
             | Key::RoutedPorts(_)
-            | Key::StaticPrefixes(_)
             | Key::SourceRoutes(_)
             | Key::Prefixes(..)
             | Key::Switched(_)

@@ -1,7 +1,7 @@
 //! Location prefixes: which node a routed packet of a plain domain has to go to, in as few prefixes as there can be.
 //!
 //! The router's table says of each address: it is on node X (a port of that node has it and no route says otherwise), or a static route (or a switched subnet)
-//! decides, or nobody cares (nothing has it: wherever the packet is sent, it is dropped there). A location prefix is a shallowest
+//! decides, or nobody cares (nothing has it, or a route discards what is for it: wherever the packet is sent, it is dropped there). A location prefix is a shallowest
 //! aligned prefix that holds addresses of one node and otherwise only such that nobody cares about:
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //! address touches the trie nodes on its path, and changes prefixes on that path or right beside it.
 //!
 //! Invariants (tested): a deterministic function of the facts; every address on a node is covered by a prefix of that node, and by no
-//! other; no prefix holds an address that a static route decides about.
+//! other; no prefix holds an address that a static route decides about, or that somebody has though a route discards what is for it.
 //! Must not: know why an address is where it is.
 
 mod trie;
@@ -33,8 +33,10 @@ use crate::node::NodeName;
 pub(crate) enum Fact {
     /// A network is connected to the router.
     Connected(IpNet),
-    /// A static route, or one that discards, decides about a prefix.
+    /// A static route decides about a prefix, and leads somewhere or may.
     Static(IpNet),
+    /// A static route drops what is for a prefix, as far as nothing longer decides.
+    Discarded(IpNet),
     /// A connected network is switched: routed to as a static route would.
     Switched(IpNet),
     /// An address is on a node; the row that has it.
@@ -65,7 +67,10 @@ impl Locations {
     /// Adds or removes a fact.
     pub(crate) fn change(&mut self, fact: &Fact, is_added: bool) -> Vec<LocationChange> {
         let network = match fact {
-            Fact::Connected(network) | Fact::Static(network) | Fact::Switched(network) => *network,
+            Fact::Connected(network)
+            | Fact::Static(network)
+            | Fact::Discarded(network)
+            | Fact::Switched(network) => *network,
             Fact::At(address, ..) => IpNet::from(*address),
         };
         let prefix = prefix_of(network);

@@ -69,20 +69,10 @@ pub(super) fn parse(reader: &mut Reader<'_>, route: Uuid) -> Value {
     row::listed_twice(reader, Key::RoutersOfRoute(route), "static_routes", &what);
     match read(reader, &row, router) {
         Ok(read) => {
-            let covered = match read.side {
-                Side::Destination => {
-                    reader.emit(Emission::Fact(router, Fact::Static(read.prefix)));
-                    read.prefix
-                }
-                // Packets to anywhere may have such a source.
-                Side::Source => {
-                    let sources = Key::SourceRoutes(router);
-                    reader.emit(Emission::Member(sources, Member::Network(read.prefix)));
-                    everywhere(read.prefix)
-                }
-            };
-            let prefixes = Key::StaticPrefixes(router);
-            reader.emit(Emission::Member(prefixes, Member::Network(covered)));
+            if read.side == Side::Source {
+                let sources = Key::SourceRoutes(router);
+                reader.emit(Emission::Member(sources, Member::Network(read.prefix)));
+            }
             let group = Key::RouteGroup(router, read.side, read.prefix);
             reader.emit(Emission::Member(group, Member::Row(route)));
             if let Some(hop) = &read.next_hop {
@@ -100,6 +90,42 @@ pub(super) fn parse(reader: &mut Reader<'_>, route: Uuid) -> Value {
             Value::Absent
         }
     }
+}
+
+/// Tells what a route decides about: who is to find nodes by address must leave that to it.
+///
+/// A route that discards has the last word only where no route by source is longer: those are asked before it.
+pub(super) fn decided(reader: &mut Reader<'_>, route: Uuid) -> Value {
+    let Some(read) = reader.read(Key::Route(route)).route().cloned() else {
+        return Value::Absent;
+    };
+    let router = read.router;
+    let is_last_word = read.side == Side::Destination && read.next_hop.is_none() && {
+        let sources = reader.members(Key::SourceRoutes(router));
+        !sources.iter().any(|member| {
+            matches!(member, Member::Network(source)
+                if source.addr().is_ipv4() == read.prefix.addr().is_ipv4()
+                    && source.prefix_len() > read.prefix.prefix_len())
+        })
+    };
+    let (prefixes, fact, prefix) = match (is_last_word, read.side) {
+        (true, _) => {
+            let fact = Fact::Discarded(read.prefix);
+            (Key::DiscardedPrefixes(router), fact, read.prefix)
+        }
+        (false, Side::Destination) => {
+            let fact = Fact::Static(read.prefix);
+            (Key::StaticPrefixes(router), fact, read.prefix)
+        }
+        // Packets to anywhere may have such a source.
+        (false, Side::Source) => {
+            let all = everywhere(read.prefix);
+            (Key::StaticPrefixes(router), Fact::Static(all), all)
+        }
+    };
+    reader.emit(Emission::Fact(router, fact));
+    reader.emit(Emission::Member(prefixes, Member::Network(prefix)));
+    Value::Flag
 }
 
 /// All addresses of a prefix's family.

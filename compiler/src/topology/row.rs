@@ -177,6 +177,7 @@ fn emissions(row: &Value) -> Vec<Emission> {
         }
         Value::RouteRow(row) => vec![
             Emission::Demand(Key::Route(row.uuid)),
+            Emission::Demand(Key::Decided(row.uuid)),
             Emission::Demand(Key::Placed(Unit::Route(row.uuid))),
         ],
         _ => Vec::new(),

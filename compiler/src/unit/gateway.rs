@@ -96,14 +96,24 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid, ne
 /// Whether a static route is for all of a connected network, and whether one is for the router's own address and less than the network:
 /// then no location prefix leads to the address, though it is the router's all the same.
 fn beside_routes(reader: &mut Reader<'_>, router: Uuid, own: IpNet) -> (bool, bool) {
-    let (mut is_within, mut is_routed_away) = (false, false);
-    for member in reader.read(Key::StaticPrefixes(router)).set().keys() {
-        if let Member::Network(prefix) = member {
-            is_within |= prefix.contains(&own.trunc());
-            is_routed_away |=
-                prefix.prefix_len() > own.prefix_len() && prefix.contains(&own.addr());
+    let mut is_routed_away = false;
+    let mut longest_around = |reader: &mut Reader<'_>, prefixes| {
+        let mut longest = None;
+        for member in reader.read(prefixes).set().keys() {
+            if let Member::Network(prefix) = member {
+                if prefix.contains(&own.trunc()) {
+                    longest = longest.max(Some(prefix.prefix_len()));
+                }
+                is_routed_away |=
+                    prefix.prefix_len() > own.prefix_len() && prefix.contains(&own.addr());
+            }
         }
-    }
+        longest
+    };
+    let leading = longest_around(reader, Key::StaticPrefixes(router));
+    let discarding = longest_around(reader, Key::DiscardedPrefixes(router));
+    // What falls to a route that discards is dropped as well.
+    let is_within = leading.is_some() && leading >= discarding;
     (is_within, is_routed_away)
 }
 

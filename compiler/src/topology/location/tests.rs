@@ -21,12 +21,21 @@ fn fact() -> impl Strategy<Value = Fact> {
     prop_oneof![
         2 => (0u8..16, 0u8..5).prop_map(|(low, length)| Fact::Connected(network(low, length))),
         1 => (0u8..16, 0u8..5).prop_map(|(low, length)| Fact::Static(network(low, length))),
+        1 => (0u8..16, 0u8..5).prop_map(|(low, length)| Fact::Discarded(network(low, length))),
         6 => (0u8..16, 0u8..3).prop_map(|(low, which)| {
             // A row is on one node.
             let row = Uuid::from_u128(u128::from(low) * 3 + u128::from(which));
             Fact::At(address(low), NodeName::from(format!("n{}", which.max(low % 2))), row)
         }),
     ]
+}
+
+/// What decides about a prefix; of two the later goes before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Discarded,
+    Static,
+    Connected,
 }
 
 #[derive(Default)]
@@ -61,17 +70,20 @@ impl Model {
         changes
     }
 
-    /// What the routing table says: the node, a static route (`Some(None)`), or nothing.
+    /// What the routing table says: the node, a static route (`Some(None)`; also one that discards what somebody has), or nothing.
     fn truth(&self, address: IpAddr) -> Option<Option<NodeName>> {
-        let mut best: Option<(u8, bool)> = None;
+        let mut best: Option<(u8, Kind)> = None;
         let mut owner = None;
         for fact in &self.facts {
             match fact {
                 Fact::Connected(network) if network.contains(&address) => {
-                    best = best.max(Some((network.prefix_len(), true)));
+                    best = best.max(Some((network.prefix_len(), Kind::Connected)));
                 }
                 Fact::Static(network) if network.contains(&address) => {
-                    best = best.max(Some((network.prefix_len(), false)));
+                    best = best.max(Some((network.prefix_len(), Kind::Static)));
+                }
+                Fact::Discarded(network) if network.contains(&address) => {
+                    best = best.max(Some((network.prefix_len(), Kind::Discarded)));
                 }
                 Fact::At(at, node, row) if *at == address => {
                     let this = (*row, node.clone());
@@ -83,8 +95,9 @@ impl Model {
             }
         }
         match best {
-            Some((_, true)) => owner.map(|(_, node)| Some(node)),
-            Some((_, false)) => Some(None),
+            Some((_, Kind::Connected)) => owner.map(|(_, node)| Some(node)),
+            Some((_, Kind::Static)) => Some(None),
+            Some((_, Kind::Discarded)) => owner.map(|_| None),
             None => None,
         }
     }
@@ -188,4 +201,27 @@ fn nothing_is_left_when_all_is_gone() {
         model.change(fact, false);
     }
     assert!(model.prefixes.is_empty() && model.locations.is_empty());
+}
+
+#[test]
+fn what_a_route_discards_keeps_prefixes_wide_beside_a_route_for_everything() {
+    let net = |text: &str| text.parse::<IpNet>().expect("a network");
+    let at = |text: &str, row| {
+        let address = text.parse().expect("an address");
+        Fact::At(address, NodeName::from("n1"), Uuid::from_u128(row))
+    };
+    let mut model = Model::default();
+    for fact in [
+        Fact::Static(net("0.0.0.0/0")),
+        Fact::Connected(net("10.0.1.0/29")),
+        Fact::Connected(net("10.0.1.64/29")),
+        at("10.0.1.2", 1),
+        at("10.0.1.66", 2),
+    ] {
+        model.change(&fact, true);
+    }
+    assert_eq!(model.prefixes.len(), 2, "{:?}", model.prefixes);
+    model.change(&Fact::Discarded(net("10.0.1.0/24")), true);
+    let one = (net("10.0.1.0/24"), NodeName::from("n1"));
+    assert_eq!(model.prefixes, BTreeSet::from([one]));
 }

@@ -44,9 +44,16 @@ enum Decision {
     Connected = 1,
     /// A static route.
     Static = 2,
+    /// A static route that discards: packets may go anywhere but to somebody who has the address.
+    Discarded = 3,
 }
 
-const DECISIONS: [Decision; 3] = [Decision::Nobody, Decision::Connected, Decision::Static];
+const DECISIONS: [Decision; 4] = [
+    Decision::Nobody,
+    Decision::Connected,
+    Decision::Static,
+    Decision::Discarded,
+];
 
 /// What is below a trie node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,11 +84,12 @@ struct TrieNode {
     children: [u32; 2],
     connected: u32,
     statics: u32,
+    discards: u32,
     switched: u32,
     /// Of an address: the rows that have it, and on which node. Sorted.
     owners: Vec<(Uuid, u32)>,
     /// By the decision of the routes above.
-    sums: [Sum; 3],
+    sums: [Sum; DECISIONS.len()],
 }
 
 impl TrieNode {
@@ -90,9 +98,10 @@ impl TrieNode {
             children: [0, 0],
             connected: 0,
             statics: 0,
+            discards: 0,
             switched: 0,
             owners: Vec::new(),
-            sums: [Sum::Nothing; 3],
+            sums: [Sum::Nothing; DECISIONS.len()],
         }
     }
 
@@ -100,15 +109,17 @@ impl TrieNode {
         self.children == [0, 0]
             && self.connected == 0
             && self.statics == 0
+            && self.discards == 0
             && self.switched == 0
             && self.owners.is_empty()
     }
 
     /// The decision within this prefix, given the one above. A connected network goes before a static route of the same length.
     fn decision(&self, above: Decision) -> Decision {
-        match (self.switched, self.connected, self.statics) {
-            (0, 0, 0) => above,
-            (0, 0, _) | (1.., _, _) => Decision::Static,
+        match (self.switched, self.connected, self.statics, self.discards) {
+            (0, 0, 0, 0) => above,
+            (0, 0, 0, _) => Decision::Discarded,
+            (0, 0, ..) | (1.., ..) => Decision::Static,
             _ => Decision::Connected,
         }
     }
@@ -206,6 +217,7 @@ impl<const BITS: u8> Trie<BITS> {
         let count = match fact {
             Fact::Connected(_) => &mut node.connected,
             Fact::Static(_) => &mut node.statics,
+            Fact::Discarded(_) => &mut node.discards,
             Fact::Switched(_) => &mut node.switched,
             Fact::At(_, _, row) => {
                 let owner = (*row, number);
@@ -248,6 +260,7 @@ impl<const BITS: u8> Trie<BITS> {
         if depth == usize::from(BITS) {
             return match (decision, node.owners.first()) {
                 (Decision::Connected, Some((_, number))) => Sum::Node(*number),
+                (Decision::Discarded, Some(_)) => Sum::Static,
                 _ => missing,
             };
         }
