@@ -358,9 +358,11 @@ async fn a_node_that_says_it_is_another_gets_no_flow_and_disturbs_nobody() {
 async fn a_node_whose_bridge_is_deleted_and_whose_switch_dies_is_as_before() {
     let mut bench = Bench::with_ports(&["n1"]).await;
     let before = (bench.nodes[0].flows(), bench.nodes[0].groups());
+    // Flows name the port's number, and Open vSwitch may give a port that comes back another one.
+    let number = bench.nodes[0].vsctl(&["get", "Interface", "port-n1", "ofport"]);
     bench.nodes[0].vsctl(&["--no-wait", "del-br", "br-int"]);
     bench.nodes[0].await_column("Interface", "weft-tunnel", "ofport=65000");
-    bench.nodes[0].attach("port-n1", "p-n1");
+    bench.nodes[0].attach_at("port-n1", "p-n1", number.trim());
     bench.nodes[0].await_column("Interface", "port-n1", "external_ids:ovn-installed=true");
     bench.await_flows(0, &before.0).await;
     bench.nodes[0].kill_vswitchd();

@@ -90,19 +90,20 @@ impl Node {
 
     /// Attaches an interface that claims a logical switch port.
     pub fn attach(&self, interface: &str, iface_id: &str) {
+        self.add_interface(interface, iface_id, &[]);
+    }
+
+    /// Attaches an interface that claims a logical switch port, under an OpenFlow port number.
+    pub fn attach_at(&self, interface: &str, iface_id: &str, number: &str) {
+        self.add_interface(interface, iface_id, &[&format!("ofport_request={number}")]);
+    }
+
+    fn add_interface(&self, interface: &str, iface_id: &str, columns: &[&str]) {
         let id = format!("external_ids:iface-id={iface_id}");
-        self.vsctl(&[
-            "--no-wait",
-            "add-port",
-            "br-int",
-            interface,
-            "--",
-            "set",
-            "Interface",
-            interface,
-            "type=internal",
-            &id,
-        ]);
+        let mut words = vec!["--no-wait", "add-port", "br-int", interface];
+        words.extend(["--", "set", "Interface", interface, "type=internal", &id]);
+        words.extend(columns);
+        self.vsctl(&words);
     }
 
     /// Makes the integration bridge, as a node has it that a controller has seen before.
