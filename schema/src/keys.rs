@@ -6,6 +6,10 @@
 //! | `Interface.external_ids` [`MAC`], [`ADDRESSES`], [`GATEWAYS`], [`MTU`], [`OVN_INSTALLED`] | controller | CNI plugin |
 //! | `Logical_Switch_Port.external_ids` [`NAMESPACE`], [`POD`], [`UID`], [`ADDRESSES`], [`GATEWAYS`] | northd | controller |
 //! | `Logical_Switch_Port.options` [`REQUESTED_CHASSIS`], [`IFACE_ID_VER`] | northd | controller |
+//! | `Logical_Switch_Port.options` [`HOST`] | northd | compiler |
+//! | `Logical_Switch_Port.external_ids` [`NODE`], [`ZONE`] of a host's port | northd | compiler |
+//! | `Load_Balancer.external_ids` [`NAMESPACE`], [`SERVICE`] | northd | people |
+//! | `Load_Balancer.options`: see [`crate::service`] | northd | compiler |
 //! | `Open_vSwitch.external_ids` [`SYSTEM_ID`], [`OVN_ENCAP_IP`], … | node set-up, OVN's or ours | controller |
 //!
 //! Must not: hold a key that only one crate uses.
@@ -39,6 +43,15 @@ pub const UID: &str = "weft-uid";
 pub const OWNER: &str = "weft-owner";
 /// Value of [`OWNER`] on rows that northd made.
 pub const OWNER_NORTHD: &str = "northd";
+
+/// Name of the Service of a row.
+pub const SERVICE: &str = "service";
+/// `true` among the options of a switch port: it is the port of its node's host (`weft0`), not of a pod.
+pub const HOST: &str = "weft-host";
+/// Name of the node whose host a port is.
+pub const NODE: &str = "weft-node";
+/// Topology zone of that node, if it is known.
+pub const ZONE: &str = "weft-zone";
 
 /// The node that alone may claim a port.
 pub const REQUESTED_CHASSIS: &str = "requested-chassis";

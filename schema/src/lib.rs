@@ -13,6 +13,7 @@
 //! - [`nb`]: all tables of OVN's northbound schema, and [`nb::show()`], the text of `ovn-nbctl show`.
 //! - [`vswitch`]: the tables and columns of a node's `Open_vSwitch` that weft uses.
 //! - [`keys`]: keys of `external_ids` and `options` that crates agree on.
+//! - [`service`]: what a load balancer of a Service says beyond OVN, and fixed addresses.
 //! - [`RowId`]: row UUIDs derived from names.
 //!
 //! Must not: do IO, know Kubernetes, or interpret what a column means.
@@ -31,6 +32,7 @@ pub mod column;
 pub mod keys;
 pub mod nb;
 mod row_id;
+pub mod service;
 pub mod table;
 pub mod vswitch;
 
