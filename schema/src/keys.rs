@@ -8,6 +8,7 @@
 //! | `Logical_Switch_Port.options` [`REQUESTED_CHASSIS`], [`IFACE_ID_VER`] | northd | controller |
 //! | `Logical_Switch_Port.options` [`HOST`] | northd | compiler |
 //! | `Logical_Switch_Port.external_ids` [`NODE`], [`ZONE`] of a host's port | northd | compiler |
+//! | `Logical_Router_Static_Route.options` [`NODE`] | northd | compiler |
 //! | `Load_Balancer.external_ids` [`NAMESPACE`], [`SERVICE`] | northd | people |
 //! | `Load_Balancer.options`: see [`crate::service`] | northd | compiler |
 //! | `Open_vSwitch.external_ids` [`SYSTEM_ID`], [`OVN_ENCAP_IP`], … | node set-up, OVN's or ours | controller |
@@ -48,7 +49,7 @@ pub const OWNER_NORTHD: &str = "northd";
 pub const SERVICE: &str = "service";
 /// `true` among the options of a switch port: it is the port of its node's host (`weft0`), not of a pod.
 pub const HOST: &str = "weft-host";
-/// Name of the node whose host a port is.
+/// Name of the node whose host a port is; among the options of a static route, the node that alone follows it.
 pub const NODE: &str = "weft-node";
 /// Topology zone of that node, if it is known.
 pub const ZONE: &str = "weft-zone";
