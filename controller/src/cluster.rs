@@ -13,7 +13,7 @@
 //! Invariants:
 //! - Nothing is compiled before the whole northbound database is known, and nothing is released to a node before its own ports are: what is
 //!   not known yet is not gone, and must not be taken from a switch that forwards well.
-//! - `ovn-installed` and `up` are set after the barrier of a generation that holds the port's flows.
+//! - `ovn-installed` and `up` are set after the barrier of a generation that holds the port's flows, and not while its node refuses one of them.
 //! - A node that is away keeps its bindings: its data plane goes on.
 //!
 //! Must not: do IO, read the clock, or wait.
@@ -37,6 +37,7 @@ use identity::{Identities, Said};
 use nested::Nested;
 
 pub mod identity;
+mod installing;
 mod nested;
 
 /// What happens to the cluster.
@@ -54,6 +55,8 @@ pub enum Event {
     Link(NodeName, Link),
     /// A node has acknowledged a generation.
     Acknowledged(NodeName, u64),
+    /// A node's switch refuses flows of these logical switch ports, and of no others.
+    Refused(NodeName, BTreeSet<Arc<str>>),
     /// The compilation asked for is done: what changed, per node.
     Compiled(BTreeMap<NodeName, NodeDelta>),
     /// The northbound database holds all that it will hold for now; see [`Cluster::hold`].
@@ -144,6 +147,8 @@ struct Member {
     /// The last generation that changed anything for it.
     wanted: u64,
     acknowledged: u64,
+    /// Ports that its switch refuses flows of: they are not installed, whatever was acknowledged.
+    refused: BTreeSet<Arc<str>>,
     answers: BTreeMap<Uuid, Answer>,
 }
 
@@ -241,6 +246,7 @@ impl Cluster {
                 }
                 self.install_ports(&node, now.epoch_ms);
             }
+            Event::Refused(node, ports) => self.set_refused(&node, ports, now.epoch_ms),
             Event::Compiled(deltas) => self.compiled(deltas, now, &mut effects),
             Event::Unhold => self.held = false,
             Event::Tick => {}
@@ -363,6 +369,7 @@ impl Cluster {
                     member.spec = spec.clone();
                     member.acknowledged = 0;
                     member.wanted = 0;
+                    member.refused.clear();
                     self.recompile = true;
                     member.link = Link::Down;
                     member.expected_by = Some(now + PATIENCE);
@@ -652,22 +659,6 @@ impl Cluster {
         }
     }
 
-    fn install_ports(&mut self, node: &NodeName, epoch_ms: u64) {
-        let Some(member) = self.members.get(node) else {
-            return;
-        };
-        for (name, port) in &mut self.bound {
-            if port.bound.node == *node
-                && let Stage::Compiled(generation) = port.stage
-                && generation <= member.acknowledged
-            {
-                port.stage = Stage::Installed(epoch_ms);
-                self.northbound.set_up(name, true);
-                self.stale_answers.insert(name.clone());
-            }
-        }
-    }
-
     fn reach_goal(&mut self, now: Now) {
         loop {
             if self.reaching.is_none() {
@@ -768,6 +759,7 @@ impl Member {
             released: false,
             wanted: 0,
             acknowledged: 0,
+            refused: BTreeSet::new(),
             answers: BTreeMap::new(),
         }
     }

@@ -48,6 +48,7 @@ pub mod nodes;
 pub mod northbound;
 pub mod ports;
 pub mod recording;
+mod refusals;
 pub mod session;
 pub mod status;
 

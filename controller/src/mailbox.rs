@@ -91,3 +91,34 @@ pub struct Instructions {
     /// What interfaces are told.
     pub answers: BTreeMap<Uuid, Option<Answer>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_of_changes_to_ten_flows_is_ten_entries_and_the_last_of_each() {
+        let flow = |host: u32, cookie: u32| {
+            let text = format!("cookie={cookie},table=8,ip,nw_dst=10.0.0.{host},actions=drop");
+            Arc::new(CompiledFlow::new(text.parse().expect("a flow")).expect("encodes"))
+        };
+        let mailbox = Mailbox::<Delivery>::new();
+        for change in 0..10_000 {
+            let put = FlowChange::Put(flow(change % 10, change));
+            let removal = FlowChange::Remove(flow(change % 10, change).key().clone());
+            let delta = NodeDelta {
+                flows: vec![if change % 10 == 9 { removal } else { put }],
+                groups: Vec::new(),
+            };
+            mailbox.leave(|delivery| delivery.add(delta, Some(change.into())));
+        }
+        let content = mailbox.lock();
+        assert_eq!((content.flows.len(), content.generation), (10, Some(9_999)));
+        for host in 0..10 {
+            let last = flow(host, 9_990 + host);
+            let kept = content.flows.get(last.key()).expect("an entry");
+            let expected = (host != 9).then_some(last);
+            assert_eq!(kept.as_deref(), expected.as_deref());
+        }
+    }
+}

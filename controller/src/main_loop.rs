@@ -32,6 +32,7 @@ use crate::cluster::{Cluster, Effect, Event, Now};
 use crate::node::{Manner, NodeTasks, Postcard, Report};
 use crate::nodes::{NodeSpec, Nodes};
 use crate::recording::Recorder;
+use crate::refusals::Refusals;
 use crate::status::{NodeStatus, Status};
 use crate::{Config, Error, nodes, northbound, status};
 
@@ -131,6 +132,10 @@ struct Main {
     nodes: BTreeMap<NodeName, NodeTasks>,
     /// Started while the compiler was away: they are still to be given what it had for them before.
     unseeded: Vec<NodeName>,
+    refusals: Refusals,
+    /// Came while the compiler was away that knows whose flows were refused; what a node acknowledges after that waits as well.
+    /// Bounded by what a node can be sent meanwhile: nothing new.
+    deferred: Vec<Postcard>,
     leaving: JoinSet<()>,
     incarnations: u64,
     recorder: Option<Recorder>,
@@ -163,6 +168,8 @@ impl Main {
             writing: None,
             nodes: BTreeMap::new(),
             unseeded: Vec::new(),
+            refusals: Refusals::default(),
+            deferred: Vec::new(),
             leaving: JoinSet::new(),
             incarnations: 0,
             recorder,
@@ -263,6 +270,7 @@ impl Main {
                 Effect::Start(node, spec) => self.start(node, &spec),
                 Effect::Stop(node) => {
                     self.current.nodes.remove(node.as_str());
+                    self.refusals.forget(&node);
                     if let Some(tasks) = self.nodes.remove(&node) {
                         self.leaving.spawn(tasks.stop());
                     }
@@ -397,9 +405,24 @@ impl Main {
         // Seeded with the state after this compilation; its delta on top changes nothing.
         self.seed();
         self.handle(Event::Compiled(compilation.changed));
+        for postcard in std::mem::take(&mut self.deferred) {
+            self.take_report(postcard);
+        }
     }
 
     fn take_report(&mut self, postcard: Postcard) {
+        let waits = match &postcard.report {
+            Report::Refused(refusals) => !refusals.is_empty(),
+            Report::Acknowledged(_) => {
+                let mut deferred = self.deferred.iter();
+                deferred.any(|before| before.node == postcard.node)
+            }
+            _ => false,
+        };
+        if waits && self.compiler.is_none() {
+            self.deferred.push(postcard);
+            return;
+        }
         let Postcard {
             node,
             incarnation,
@@ -419,6 +442,12 @@ impl Main {
             Report::Link(link) => {
                 status.openflow = link == crate::cluster::Link::Up;
                 self.handle(Event::Link(node, link));
+            }
+            Report::Refused(refused) => {
+                let compiler = self.compiler.as_deref();
+                let ports = self.refusals.replace(&node, &refused, compiler);
+                status.refused = self.refusals.list(&node);
+                self.handle(Event::Refused(node, ports));
             }
             Report::Acknowledged(generation) => {
                 status.acknowledged = generation;

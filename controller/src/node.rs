@@ -26,8 +26,8 @@ use crate::cluster::Link;
 use crate::mailbox::{Delivery, Instructions, Mailbox};
 use crate::nodes::NodeSpec;
 use crate::recording::{Recorder, Side};
-use crate::session::Totals;
 use crate::session::ledger::Counts;
+use crate::session::{Refusal, Totals};
 
 mod openflow;
 mod ovsdb;
@@ -39,6 +39,8 @@ pub(crate) enum Report {
     OvsdbConnected(bool),
     Link(Link),
     Acknowledged(u64),
+    /// All that the switch will not take; comes before the acknowledgement of what is left.
+    Refused(Vec<Refusal>),
     Progress {
         flows: Counts,
         groups: Counts,

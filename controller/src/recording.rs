@@ -228,7 +228,10 @@ pub(crate) fn session_effect(effect: &session::Effect) -> Value {
         session::Effect::Send(bytes) => json!({"send": hexadecimal(bytes)}),
         session::Effect::Close(reason) => json!({"close": reason}),
         session::Effect::Acknowledged(generation) => json!({"acknowledged": generation}),
-        session::Effect::Refused(refusal) => json!({"refused": [refusal.what, refusal.error]}),
+        session::Effect::Refused(refusals) => {
+            let one = |refusal: &session::Refusal| json!([refusal.what, refusal.error]);
+            json!({"refused": refusals.iter().map(one).collect::<Vec<_>>()})
+        }
         session::Effect::Note(note) => json!({"note": format!("{note:?}")}),
     }
 }

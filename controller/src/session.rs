@@ -16,7 +16,8 @@
 //! - A bundle is atomic: no packet sees half of it. Groups come before the flows that use them and go after them, since
 //!   deleting a group takes the flows that use it along.
 //! - Nothing is sent to a switch that has not been read since it connected, nor before the desired set is known.
-//! - What the switch refuses is reported by name and left out for this node; everything else still applies.
+//! - What the switch refuses is reported by name and left out for this node; everything else still applies. It is tried again, ever
+//!   more rarely.
 //!
 //! Must not: do IO, read the clock, know other nodes.
 
@@ -32,12 +33,14 @@ use crate::mailbox::Delivery;
 use bundle::{Bundle, Start};
 use ledger::{ByKey, Counts, Keyed, Ledger};
 use reading::Reading;
+use refusals::Refusals;
 
 mod bundle;
 mod disturbance;
 pub mod ledger;
 mod options;
 mod reading;
+mod refusals;
 mod request;
 
 /// What happens to a session.
@@ -76,19 +79,30 @@ pub enum Effect {
     Close(String),
     /// The switch has what this generation asks for.
     Acknowledged(u64),
-    /// The switch will not take something; it goes without on this node.
-    Refused(Refusal),
+    /// What the switch will not take now: all of it, told when it is not what was told last. It goes without on this node.
+    Refused(Vec<Refusal>),
     /// Something for the log.
     Note(Note),
 }
 
 /// What a switch refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
+    /// Which flow or group.
+    pub key: RefusedKey,
     /// The flow or group as `ovs-ofctl` writes it; a flow's cookie leads to its logical flow.
     pub what: String,
     /// The error's name.
     pub error: String,
+}
+
+/// Identifies what a switch refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RefusedKey {
+    /// A flow.
+    Flow(EncodedKey),
+    /// A group, by number.
+    Group(u32),
 }
 
 /// For the log.
@@ -141,6 +155,7 @@ pub struct Session {
     /// Somebody else changed flows since they were read.
     disturbed: bool,
     start: Start,
+    refusals: Refusals,
     totals: Totals,
 }
 
@@ -194,6 +209,7 @@ impl Session {
             answered: now,
             disturbed: false,
             start: Start::Known,
+            refusals: Refusals::default(),
             totals: Totals::default(),
         }
     }
@@ -239,7 +255,11 @@ impl Session {
                     .is_asked()
                     .then(|| self.answered + self.given_up_after());
                 let silence = overdue.map_or(silence, |overdue| overdue.min(silence));
-                let recheck = matches!(phase, Phase::Ready).then(|| self.read_again_at());
+                let recheck = matches!(phase, Phase::Ready).then(|| {
+                    let again = self.read_again_at();
+                    let retry = self.refusals.retry_at();
+                    retry.map_or(again, |retry| retry.min(again))
+                });
                 Some(recheck.map_or(silence, |recheck| recheck.min(silence)))
             }
         }
@@ -283,6 +303,7 @@ impl Session {
         self.answered = now;
         self.flows.forgive();
         self.groups.forgive();
+        self.refusals.forgive();
         let xid = self.take_xid();
         effects.push(Effect::Send(request::features(xid)));
         // Without this a connection that the switch accepted gets no asynchronous message.
@@ -437,9 +458,10 @@ impl Session {
                     .changes
                     .saturating_add(count.try_into().unwrap_or(u64::MAX));
                 effects.push(Effect::Note(Note::Applied { flows, groups }));
-                // What was refused at the door may still have an old version, which has to go first.
+                // What was refused at the door may still have an old version, which has to go first; what was refused in
+                // the rounds before is told before.
                 if !bundle.has_refusals() {
-                    self.acknowledge(bundle.generation, effects);
+                    self.settled(bundle.generation, self.heard, effects);
                 }
             }
             bundle::Outcome::RefusedInPart => {
@@ -454,20 +476,8 @@ impl Session {
     fn failed(&mut self, xid: u32, error: &ErrorMessage, effects: &mut Vec<Effect>) {
         match &mut self.phase {
             Phase::InFlight(bundle) => match bundle.fail(xid, error) {
-                bundle::Fault::Flow(flow) => {
-                    self.flows.refuse(&flow);
-                    effects.push(Effect::Refused(Refusal {
-                        what: flow.flow().to_string(),
-                        error: error.to_string(),
-                    }));
-                }
-                bundle::Fault::Group(group) => {
-                    self.groups.refuse(&group);
-                    effects.push(Effect::Refused(Refusal {
-                        what: group.group.to_string(),
-                        error: error.to_string(),
-                    }));
-                }
+                bundle::Fault::Flow(flow) => self.flows.refuse(&flow, error.to_string()),
+                bundle::Fault::Group(group) => self.groups.refuse(&group, error.to_string()),
                 bundle::Fault::Bundle => {}
                 bundle::Fault::Stray => {
                     effects.push(Effect::Note(Note::StrayError(error.to_string())))
@@ -495,15 +505,20 @@ impl Session {
             return;
         };
         if self.flows.is_settled() && self.groups.is_settled() {
-            self.acknowledge(generation, effects);
+            self.settled(generation, now, effects);
             if now >= self.read_again_at() {
                 self.read(now, effects);
+                return;
             }
-            return;
+            if !self.refusals.is_time_to_retry(now) {
+                return;
+            }
+            self.flows.retry();
+            self.groups.retry();
         }
         let (flows, groups) = (self.flows.plan(), self.groups.plan());
         if flows.is_empty() && groups.is_empty() && self.start == Start::Known {
-            self.acknowledge(generation, effects);
+            self.settled(generation, now, effects);
             return;
         }
         let id = self.next_bundle;
@@ -523,7 +538,10 @@ impl Session {
         self.read_at + if self.disturbed { REPAIR } else { RECHECK }
     }
 
-    fn acknowledge(&mut self, generation: u64, effects: &mut Vec<Effect>) {
+    /// The switch has what this generation asks for, but for what it refuses.
+    fn settled(&mut self, generation: u64, now: Instant, effects: &mut Vec<Effect>) {
+        self.refusals
+            .settle(now, &self.flows, &self.groups, effects);
         if generation > self.acknowledged {
             self.acknowledged = generation;
             effects.push(Effect::Acknowledged(generation));
@@ -620,3 +638,6 @@ const PATIENCE_PROBES: u32 = 5;
 const REPAIR: Duration = Duration::from_millis(500);
 /// How often a switch is read in any case: nobody tells when groups are changed.
 const RECHECK: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;

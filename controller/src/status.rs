@@ -41,6 +41,9 @@ pub struct NodeStatus {
     pub flows_installed: usize,
     /// Flows that its switch refused.
     pub flows_refused: usize,
+    /// Whose flows and groups these are, and why, a line for each; at most a hundred.
+    #[serde(default)]
+    pub refused: Vec<String>,
     /// Groups it has acknowledged or was found to have.
     pub groups_installed: usize,
     /// Flows and groups added, replaced or removed in acknowledged bundles since the controller started.

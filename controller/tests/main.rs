@@ -6,6 +6,7 @@
 //! Must not: share anything between tests, or wait by time.
 
 mod bench;
+mod refusals;
 
 use bench::Bench;
 use weft_controller::Status;

@@ -78,6 +78,13 @@ impl Contributions {
         self.holds.get_or_init(find).as_ref()
     }
 
+    /// Whose the flow is that holds; of several that share one, the first.
+    fn contributor(&self) -> Option<&crate::unit::Unit> {
+        let mut doing = self.all.iter().filter(|(_, flow)| !flow.is_conjunctive());
+        let (contributor, _) = doing.next().or_else(|| self.all.iter().next())?.0;
+        Some(contributor)
+    }
+
     /// One flow that counts for everything that these count for.
     fn merged(&self) -> Option<Arc<CompiledFlow>> {
         let first = self.all.values().next()?;
@@ -107,6 +114,14 @@ impl NodeState {
     #[must_use]
     pub fn flow(&self, key: &EncodedKey) -> Option<&Arc<CompiledFlow>> {
         self.flows.get(key).and_then(Slot::holds)
+    }
+
+    /// The unit whose flow holds under this key.
+    pub(crate) fn contributor(&self, key: &EncodedKey) -> Option<&crate::unit::Unit> {
+        match self.flows.get(key)? {
+            Slot::One(contributor, _) => Some(contributor),
+            Slot::Many(contributions) => contributions.contributor(),
+        }
     }
 
     /// How many flows there are.

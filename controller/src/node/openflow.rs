@@ -34,7 +34,6 @@ pub(super) struct Task {
     link: Link,
     progress: (Counts, Counts, Totals),
     unreachable: Option<Unreachable>,
-    refusals_said: usize,
     track: Option<Track>,
     began: Instant,
 }
@@ -73,7 +72,6 @@ impl Task {
             link: Link::Down,
             progress: <(Counts, Counts, Totals)>::default(),
             unreachable: None,
-            refusals_said: 0,
             track,
             began: now,
         }
@@ -102,7 +100,6 @@ impl Task {
             match Connection::connect(&remote, self.tls.as_ref(), DIAL_TIMEOUT).await {
                 Ok(connection) => {
                     self.unreachable = None;
-                    self.refusals_said = 0;
                     self.backoff.connected(Instant::now());
                     tracing::info!(%remote, "switch connected");
                     let reason = self.converse(connection).await;
@@ -230,21 +227,13 @@ impl Task {
             let effects = effects.iter().map(recording::session_effect).collect();
             track.write(now, noted, effects).await;
         }
-        let mut acknowledged = None;
+        let (mut refused, mut acknowledged) = (None, None);
         for effect in effects {
             match effect {
                 Effect::Send(bytes) => queue.push_back(bytes),
                 Effect::Close(reason) => verdict = Verdict::Close(reason),
                 Effect::Acknowledged(generation) => acknowledged = Some(generation),
-                Effect::Refused(refusal) => {
-                    self.refusals_said += 1;
-                    // A peer can trigger these; a few tell the story.
-                    if self.refusals_said <= REFUSALS_SAID {
-                        tracing::error!(flow = %refusal.what, error = %refusal.error, "switch refuses a flow; it goes without");
-                    } else {
-                        tracing::debug!(flow = %refusal.what, error = %refusal.error, "switch refuses a flow");
-                    }
-                }
+                Effect::Refused(refusals) => refused = Some(refusals),
                 Effect::Note(note) => log(&note),
             }
         }
@@ -263,6 +252,9 @@ impl Task {
         if self.link == Link::Down && self.session.is_up() {
             self.link = Link::Up;
             self.reporter.report(Report::Link(Link::Up)).await;
+        }
+        if let Some(refusals) = refused {
+            self.reporter.report(Report::Refused(refusals)).await;
         }
         // After the counts, so that whoever waits for the acknowledgement sees them.
         if let Some(generation) = acknowledged {
@@ -319,4 +311,3 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a switch may be out of reach before somebody is told: a new bridge listens after a moment.
 const UNREACHABLE_SAID_AFTER: Duration = Duration::from_secs(2);
 const QUEUE_MAX: usize = 1024;
-const REFUSALS_SAID: usize = 10;

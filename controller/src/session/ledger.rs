@@ -9,7 +9,7 @@
 //! Entries are shared references: a thousand nodes that hold the same flow hold one copy.
 //!
 //! Invariants: `installed` and `foreign` share no key; a plan that was applied leaves nothing to plan; what the switch
-//! refused is not offered again until it is wanted differently or forgiven.
+//! refused is not offered again until it is wanted differently, forgiven or tried again.
 //!
 //! Must not: know the wire, or clone an entry.
 
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Something that a switch holds at most once per key.
 pub trait Keyed {
@@ -39,7 +39,8 @@ pub struct Ledger<V: Keyed> {
     installed: FxHashSet<ByKey<V>>,
     /// On the switch, but not as it should be, or nobody's.
     foreign: FxHashSet<V::Key>,
-    refused: FxHashSet<ByKey<V>>,
+    /// By key: what the switch will not take, and what it said.
+    refused: FxHashMap<V::Key, (ByKey<V>, String)>,
     dirty: Dirty<V::Key>,
 }
 
@@ -150,12 +151,27 @@ where
         }
     }
 
+    /// What was refused is planned again: whatever was in its way may be gone.
+    pub fn retry(&mut self) {
+        let refused = std::mem::take(&mut self.refused);
+        if let Dirty::Some(keys) = &mut self.dirty {
+            keys.extend(refused.into_keys());
+        }
+    }
+
     /// The switch will not take this entry; what it holds under the key goes, since it is not what should be there.
-    pub fn refuse(&mut self, entry: &Arc<V>) {
-        self.refused.replace(ByKey(entry.clone()));
+    pub fn refuse(&mut self, entry: &Arc<V>, error: String) {
+        let refused = (ByKey(entry.clone()), error);
+        self.refused.insert(entry.key().clone(), refused);
         if let Dirty::Some(keys) = &mut self.dirty {
             keys.insert(entry.key().clone());
         }
+    }
+
+    /// What the switch will not take, and what it said; in no order.
+    pub fn refusals(&self) -> impl Iterator<Item = (&V, &str)> {
+        let refused = self.refused.values();
+        refused.map(|(entry, error)| (&*entry.0, error.as_str()))
     }
 
     /// Whether there is nothing to plan.
@@ -182,7 +198,7 @@ where
             !self
                 .refused
                 .get(&key)
-                .is_some_and(|refused| refused.is(entry))
+                .is_some_and(|(refused, _)| refused.is(entry))
         });
         match (wanted, on_switch) {
             (Some(wanted), Some(on_switch)) if on_switch.is(wanted) => None,
@@ -202,7 +218,7 @@ impl<V: Keyed> Default for Ledger<V> {
             desired: FxHashSet::default(),
             installed: FxHashSet::default(),
             foreign: FxHashSet::default(),
-            refused: FxHashSet::default(),
+            refused: FxHashMap::default(),
             dirty: Dirty::All,
         }
     }

@@ -10,6 +10,7 @@ use tokio::{
     task::JoinSet,
 };
 use uuid::Uuid;
+use weft_compiler::pipeline::table;
 use weft_e2e::{
     management::{self, Transport},
     node::{Datapath, Node},
@@ -342,6 +343,77 @@ pub async fn a_node_cut_off_while_much_changes_is_brought_up_to_date_by_one_bund
         // Before ports are taken away, which costs the userspace datapath a packet of others now and then.
         lab::nothing_was_lost(streams).await?;
         lab.nb.transact(by_hand::removal()).await?;
+        lab.pods(["shop/a", "shop/b"]).await.map(drop)
+    })
+    .await
+}
+
+pub async fn a_change_that_a_switch_refuses_is_named_and_marked_and_all_else_is_applied()
+-> anyhow::Result<()> {
+    lab::run(2, &manifests(&[("shop", &[])], &TWO), async |lab| {
+        let [a, b] = lab.pods(["shop/a", "shop/b"]).await?;
+        lab.audit().await?;
+        lab.expect("switch refuses a change of");
+        let streams = lab::streams(&a, &b)?;
+        // n1 has room for no other port in the table that every packet passes first.
+        let node = Arc::clone(a.node());
+        let flows = switch::flows(&node).await?;
+        // A dump names every table but this one.
+        let in_first = |flow: &&String| !flow.contains("table=");
+        let full = flows.iter().filter(in_first).count();
+        let place = format!("flow_tables:{}=@full", table::CLASSIFY.get());
+        let limit = format!("flow_limit={full}");
+        let full = [
+            "--id=@full",
+            "create",
+            "Flow_Table",
+            &limit,
+            "overflow_policy=refuse",
+        ];
+        let set = ["set", "Bridge", "br-int", &place];
+        node.vsctl(&[&["--"], &full[..], &["--"], &set[..]].concat())
+            .await?;
+        let both = [("shop/c", "n1"), ("shop/d", "n2")];
+        lab.write("more", Some(&manifests(&[], &both)))?;
+        let refused = Instant::now();
+        let parts = ["node=n1", "refuses a change of Logical_Switch_Port shop_c "];
+        let line = lab.await_log(&parts).await?;
+        for part in ["ERROR", "TABLE_FULL", "in_port="] {
+            ensure!(line.contains(part), "no {part:?} in {line}");
+        }
+        // Everything else goes its way: the other pod, and what n1 is to know of it.
+        let d = lab.await_pod("shop/d").await?;
+        lab::must_reach(&a, &d, Family::Ipv4).await?;
+        for (port, up) in [("shop_a", "true"), ("shop_c", "false"), ("shop_d", "true")] {
+            let up = format!("wait-until Logical_Switch_Port {port} up={up}");
+            lab.nbctl(&up).await?;
+        }
+        let its = "external_ids:iface-id=shop_c";
+        let row = node
+            .vsctl(&["--columns=external_ids", "find", "Interface", its])
+            .await?;
+        ensure!(
+            row.contains("weft-addresses") && !row.contains("ovn-installed"),
+            "{row}"
+        );
+        // There is room again: nobody has to say so.
+        let number = table::CLASSIFY.get().to_string();
+        node.vsctl(&["remove", "Bridge", "br-int", "flow_tables", &number])
+            .await?;
+        let [_, _, c, _] = lab.pods(["shop/a", "shop/b", "shop/c", "shop/d"]).await?;
+        tell(&format!(
+            "installed {:?} after it was asked for",
+            refused.elapsed()
+        ));
+        lab::must_reach(&b, &c, Family::Ipv4).await?;
+        lab.await_log(&[
+            "node=n1",
+            "no longer refuses a change of Logical_Switch_Port shop_c",
+        ])
+        .await?;
+        // Two ports came.
+        lab::nothing_was_lost_to_flows(lab, streams, 2).await?;
+        lab.write("more", None)?;
         lab.pods(["shop/a", "shop/b"]).await.map(drop)
     })
     .await

@@ -68,6 +68,7 @@ cases! {
     faults::flows_and_groups_changed_by_hand_are_repaired,
     faults::mute_and_mad_peers_disturb_nobody,
     faults::a_node_cut_off_while_much_changes_is_brought_up_to_date_by_one_bundle,
+    faults::a_change_that_a_switch_refuses_is_named_and_marked_and_all_else_is_applied,
     demo::the_quickstart_demo_ends_well_and_says_so_in_one_object,
     bad_input::bad_manifests_are_told_with_file_and_field_and_disturb_nobody,
     bad_input::a_second_demo_is_refused_while_one_runs_and_the_first_goes_on,

@@ -109,7 +109,7 @@ fn a_refused_entry_is_not_offered_again_until_it_is_wanted_differently() {
     let refused = want(&mut ledger, 1, "bad");
     let plan = ledger.plan();
     ledger.replan(plan.iter());
-    ledger.refuse(&refused);
+    ledger.refuse(&refused, "full".to_owned());
     assert_eq!(
         apply(&mut ledger),
         ["remove 1"],
@@ -123,6 +123,15 @@ fn a_refused_entry_is_not_offered_again_until_it_is_wanted_differently() {
             refused: 1
         }
     );
+    assert!(apply(&mut ledger).is_empty());
+    let refusals: Vec<_> = ledger
+        .refusals()
+        .map(|(entry, error)| (entry.1, error))
+        .collect();
+    assert_eq!(refusals, [("bad", "full")]);
+    ledger.retry();
+    assert_eq!(show(&ledger.plan()), ["add 1 bad"]);
+    ledger.refuse(&refused, "still full".to_owned());
     assert!(apply(&mut ledger).is_empty());
     want(&mut ledger, 1, "good");
     assert_eq!(apply(&mut ledger), ["add 1 good"]);
