@@ -31,6 +31,7 @@ use crate::session::{Refusal, Totals};
 
 mod openflow;
 mod ovsdb;
+mod trouble;
 
 /// What a node's tasks tell the main loop.
 #[derive(Debug)]

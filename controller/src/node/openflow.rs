@@ -11,6 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use openflow_rs::connection::{Connection, ConnectionError, Remote, Sender, TlsClient};
 
+use super::trouble::Trouble;
 use super::{Report, Reporter, sleep_until};
 use crate::backoff::Backoff;
 use crate::chassis::Facts;
@@ -33,15 +34,9 @@ pub(super) struct Task {
     backoff: Backoff,
     link: Link,
     progress: (Counts, Counts, Totals),
-    unreachable: Option<Unreachable>,
+    trouble: Trouble,
     track: Option<Track>,
     began: Instant,
-}
-
-/// A switch that does not answer.
-struct Unreachable {
-    since: Instant,
-    is_said: bool,
 }
 
 /// What a round of effects means for the connection.
@@ -71,7 +66,7 @@ impl Task {
             backoff: Backoff::new(),
             link: Link::Down,
             progress: <(Counts, Counts, Totals)>::default(),
-            unreachable: None,
+            trouble: Trouble::default(),
             track,
             began: now,
         }
@@ -99,25 +94,24 @@ impl Task {
             let remote = self.remote();
             match Connection::connect(&remote, self.tls.as_ref(), DIAL_TIMEOUT).await {
                 Ok(connection) => {
-                    self.unreachable = None;
                     self.backoff.connected(Instant::now());
-                    tracing::info!(%remote, "switch connected");
+                    if self.trouble.is_said() {
+                        tracing::debug!(%remote, "switch connected");
+                    } else {
+                        tracing::info!(%remote, "switch connected");
+                    }
                     let reason = self.converse(connection).await;
-                    tracing::warn!(%remote, reason, "switch disconnected; dialling again");
+                    // One that took part was missed; what never did is told as what cannot be reached.
+                    if self.link == Link::Up || self.trouble.is_news(&reason, Instant::now()) {
+                        tracing::warn!(%remote, reason, "switch disconnected; dialling again");
+                    } else {
+                        tracing::debug!(%remote, reason, "switch disconnected; dialling again");
+                    }
                     self.handle(Event::Disconnected, &mut queue).await;
                 }
                 Err(error) => {
                     let error = error.to_string();
-                    let now = Instant::now();
-                    let unreachable = self.unreachable.get_or_insert(Unreachable {
-                        since: now,
-                        is_said: false,
-                    });
-                    // The bridge may have been made a moment ago, and each change on the node has it dialled again.
-                    if !unreachable.is_said
-                        && now.duration_since(unreachable.since) >= UNREACHABLE_SAID_AFTER
-                    {
-                        unreachable.is_said = true;
+                    if self.trouble.is_news(&error, Instant::now()) {
                         tracing::warn!(%remote, %error, "switch is not reachable; trying again");
                     } else {
                         tracing::debug!(%remote, %error, "switch is not reachable; trying again");
@@ -251,6 +245,7 @@ impl Task {
         }
         if self.link == Link::Down && self.session.is_up() {
             self.link = Link::Up;
+            self.trouble.end();
             self.reporter.report(Report::Link(Link::Up)).await;
         }
         if let Some(refusals) = refused {
@@ -308,6 +303,4 @@ fn log(note: &Note) {
 }
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a switch may be out of reach before somebody is told: a new bridge listens after a moment.
-const UNREACHABLE_SAID_AFTER: Duration = Duration::from_secs(2);
 const QUEUE_MAX: usize = 1024;
