@@ -21,6 +21,7 @@ mod programs;
 mod spoofing;
 mod standalone;
 mod tls;
+mod upgrade;
 
 pub use churn::more_time;
 pub use harness::{HOLD, hold};
@@ -59,6 +60,7 @@ cases! {
     basic::a_new_pod_changes_flows_on_its_own_node_alone_and_its_end_restores_them,
     basic::a_pod_whose_address_is_edited_is_attached_again_and_reached_at_the_new_one,
     basic::a_controller_that_is_killed_and_comes_back_changes_no_flow_and_loses_no_packet,
+    upgrade::a_controller_that_makes_other_flows_takes_over_in_one_bundle_and_loses_no_packet,
     standalone::a_controller_alone_reaches_its_nodes_over_the_underlay_and_follows_the_nodes_file,
     standalone::a_real_ovsdb_server_that_dies_and_comes_back_disturbs_nothing,
     churn::random_changes_leave_what_a_recompute_says_and_lose_no_packet_of_others,
