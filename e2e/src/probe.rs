@@ -243,18 +243,32 @@ async fn reach_udp(from: &Pod, to: &Pod, target: SocketAddr) -> io::Result<Optio
     socket.set_nonblocking(true)?;
     let socket = UdpSocket::from_std(socket)?;
     socket.connect(target).await?;
+    exchange(&socket, to.name(), scaled(PATIENCE) / ATTEMPTS).await
+}
+
+/// Sends a token at a time until the responder of this name answers one of them. The answer to an earlier one may come
+/// late, and one that nobody waits for is no reason to give up.
+async fn exchange(
+    socket: &UdpSocket,
+    name: &str,
+    patience: Duration,
+) -> io::Result<Option<Duration>> {
+    let mut sent: Vec<(String, Instant)> = Vec::new();
     let mut buffer = [0; 512];
     for _ in 0..ATTEMPTS {
         let token = Uuid::new_v4().simple().to_string();
+        let end = tokio::time::Instant::now() + patience;
         let started = Instant::now();
         // Refused: an ICMP error says that nobody listens there.
         socket.send(token.as_bytes()).await?;
-        let Ok(received) = timeout(scaled(PATIENCE) / ATTEMPTS, socket.recv(&mut buffer)).await
-        else {
-            continue;
-        };
-        let text = &buffer[..received?];
-        return Ok((text == answer(to.name(), &token).as_bytes()).then(|| started.elapsed()));
+        sent.push((token, started));
+        while let Ok(received) = timeout_at(end, socket.recv(&mut buffer)).await {
+            let text = &buffer[..received?];
+            let of = |(token, _): &&(String, Instant)| text == answer(name, token).as_bytes();
+            if let Some((_, started)) = sent.iter().find(of) {
+                return Ok(Some(started.elapsed()));
+            }
+        }
     }
     Ok(None)
 }
@@ -462,6 +476,39 @@ mod tests {
         for probe in [Probe::Icmp, Probe::Tcp(80), Probe::Udp(65535)] {
             assert_eq!(probe.to_string().parse(), Ok(probe));
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_late_counts_and_one_in_another_name_does_not() {
+        let [from, to] = [(); 2].map(|()| async {
+            UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))
+                .await
+                .expect("a socket")
+        });
+        let (from, to) = (from.await, to.await);
+        from.connect(to.local_addr().expect("bound"))
+            .await
+            .expect("connected");
+        // Answers the first token in its own name, and in another's, once the second has come.
+        let responder = tokio::spawn(async move {
+            let mut tokens = Vec::new();
+            let mut buffer = [0; 512];
+            loop {
+                let (length, sender) = to.recv_from(&mut buffer).await.expect("received");
+                tokens.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+                if tokens.len() == 2 {
+                    for name in ["a/namesake", "a/meant"] {
+                        let text = answer(name, &tokens[0]);
+                        to.send_to(text.as_bytes(), sender).await.expect("sent");
+                    }
+                }
+            }
+        });
+        let patience = Duration::from_millis(200);
+        let meant = exchange(&from, "a/meant", patience).await.expect("sent");
+        assert!(meant.is_some_and(|rtt| rtt >= patience), "{meant:?}");
+        responder.abort();
+        let _ = responder.await;
     }
 
     #[test]
