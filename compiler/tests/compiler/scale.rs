@@ -29,22 +29,33 @@ fn block(namespace: usize, node: usize) -> usize {
     aggregate(node) + namespace * 8
 }
 
-fn add_pod(network: &mut Network, namespace: usize, node: usize, pod: usize) {
-    let address = block(namespace, node) + 1 + pod;
+/// The address families of a cluster.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Families {
+    Ipv4,
+    Both,
+}
+
+/// The low 32 bits of a pod's IPv6 address are its IPv4 address.
+fn ipv6(bits: usize) -> String {
+    let bits = u128::try_from(bits).expect("an address");
+    std::net::Ipv6Addr::from_bits((0xfd77_6566_7400 << 80) | bits).to_string()
+}
+
+fn add_pod(network: &mut Network, families: Families, namespace: usize, node: usize, pod: usize) {
+    let bits = block(namespace, node) + 1 + pod;
+    let mut addresses = format!("{} {}", mac(bits), ipv4(bits));
+    if families == Families::Both {
+        addresses += &format!(" {}", ipv6(bits));
+    }
     let switch = network.switch_named(&format!("ns{namespace}"));
     let ofport = u16::try_from(namespace * 8 + pod + 1).expect("a port");
     let name = format!("ns{namespace}_pod{node}-{pod}");
-    network.port(
-        switch,
-        &name,
-        &format!("{} {}", mac(address), ipv4(address)),
-        node,
-        ofport,
-    );
+    network.port(switch, &name, &addresses, node, ofport);
 }
 
 /// As northd writes it: a /29 for each namespace on each node, pods in them, gateways their first addresses.
-fn cluster() -> Network {
+fn cluster(families: Families) -> Network {
     let mut network = Network::default();
     (1..=NODES).for_each(|node| network.node(node));
     let router = network.router("cluster");
@@ -56,14 +67,16 @@ fn cluster() -> Network {
             &mac((100 << 24) + namespace),
             ["192.168.0.1/32"],
         );
-        let networks = (1..=NODES).map(|node| format!("{}/29", ipv4(block(namespace, node))));
-        network
-            .router_ports
-            .get_mut(&port)
-            .expect("just made")
-            .networks = networks.collect();
+        let row = network.router_ports.get_mut(&port).expect("just made");
+        row.networks.clear();
+        for bits in (1..=NODES).map(|node| block(namespace, node)) {
+            row.networks.insert(format!("{}/29", ipv4(bits)));
+            if families == Families::Both {
+                row.networks.insert(format!("{}/125", ipv6(bits)));
+            }
+        }
         for node in 1..=NODES {
-            (0..PODS).for_each(|pod| add_pod(&mut network, namespace, node, pod));
+            (0..PODS).for_each(|pod| add_pod(&mut network, families, namespace, node, pod));
         }
     }
     network
@@ -111,34 +124,39 @@ fn most_flows(compiler: &Compiler) -> usize {
 
 #[test]
 fn one_pod_more_among_two_thousand_recompiles_three_units_and_sends_to_one_node() {
-    let mut network = cluster();
-    assert_eq!(network.bindings.len(), 2000);
-    let (mut compiler, first) = network.compile_with(Options::default());
-    assert_eq!(compiler.diagnostics().count(), 0);
-    let most = most_flows(&compiler);
-    assert!(most <= 1500, "{most} flows on a node");
-    let before = network.clone();
-    add_pod(&mut network, 7, 3, PODS);
-    network
-        .changes_since(&before)
-        .into_iter()
-        .for_each(|change| compiler.apply(change));
-    let compilation = compiler.compile();
-    let nodes: Vec<_> = compilation.changed.keys().cloned().collect();
-    assert_eq!(nodes, [node_name(3)]);
-    let statistics = compilation.statistics;
-    assert!(statistics.units_compiled <= 3, "{statistics:?}");
-    assert!(statistics.flows_encoded < 20, "{statistics:?}");
-    assert!(
-        statistics.cells_computed < 40,
-        "{statistics:?} of {:?}",
-        first.statistics
-    );
+    // Flows on a node, and flows of the pod, in each case.
+    for (families, flows_max, encoded_max) in
+        [(Families::Ipv4, 1500, 20), (Families::Both, 3500, 40)]
+    {
+        let mut network = cluster(families);
+        assert_eq!(network.bindings.len(), 2000);
+        let (mut compiler, first) = network.compile_with(Options::default());
+        assert_eq!(compiler.diagnostics().count(), 0);
+        let most = most_flows(&compiler);
+        assert!(most <= flows_max, "{most} flows on a node");
+        let before = network.clone();
+        add_pod(&mut network, families, 7, 3, PODS);
+        network
+            .changes_since(&before)
+            .into_iter()
+            .for_each(|change| compiler.apply(change));
+        let compilation = compiler.compile();
+        let nodes: Vec<_> = compilation.changed.keys().cloned().collect();
+        assert_eq!(nodes, [node_name(3)]);
+        let statistics = compilation.statistics;
+        assert!(statistics.units_compiled <= 3, "{statistics:?}");
+        assert!(statistics.flows_encoded < encoded_max, "{statistics:?}");
+        assert!(
+            statistics.cells_computed < 40,
+            "{statistics:?} of {:?}",
+            first.statistics
+        );
+    }
 }
 
 #[test]
 fn one_pod_less_sends_to_one_node_and_compiles_hardly_anything() {
-    let mut network = cluster();
+    let mut network = cluster(Families::Ipv4);
     let (mut compiler, _) = network.compile_with(Options::default());
     let before = network.clone();
     let port = *network
