@@ -4,7 +4,7 @@
 #     xtask/setup.sh build fabric test -- cargo test
 #
 # build: a Rust new enough and a linker.   lint: rustfmt and clippy.
-# fabric: Open vSwitch and iproute2.       test: the programs that tests hold weft against.
+# fabric: Open vSwitch, iproute2, ping.    test: the programs that tests hold weft against.
 # vm: qemu, and what unpacks a kernel.     fuzz: a C++ compiler.
 #
 # Debian and Ubuntu (apt), as root or with sudo. It asks nothing, installs nothing that is there already,
@@ -108,6 +108,7 @@ esac
 case $jobs in *" fabric "*)
     want ovs-vswitchd openvswitch-switch
     want ip iproute2
+    want ping iputils-ping
     ;;
 esac
 case $jobs in *" test "*)

@@ -90,6 +90,12 @@ fn outside(arguments: &Demo, given: Vec<OsString>) -> Result<Ended> {
     check_open_vswitch()?;
     if let Some(directory) = &arguments.manifests {
         manifests::facts(directory).context("--manifests")?;
+        if let Some(hidden) = sandbox::hidden_by(directory) {
+            let directory = directory.display();
+            bail!(
+                "--manifests: {directory}: a demo has a {hidden} of its own and does not see yours: give a directory elsewhere"
+            );
+        }
     }
     // Held until the sandbox has ended.
     let _only_one = only_one("weft-demo")?;

@@ -19,7 +19,7 @@ use std::{
     fs, io,
     io::{IsTerminal, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Child, Command, ExitCode, ExitStatus, Stdio},
     thread,
     time::Duration,
@@ -60,6 +60,13 @@ pub fn check_privileges() -> anyhow::Result<()> {
         bail!("network namespaces and Open vSwitch need root: run this with sudo");
     }
     Ok(())
+}
+
+/// Which of the directories that a sandbox has for itself hides this path from it, if one does.
+#[must_use]
+pub fn hidden_by(path: &Path) -> Option<&'static str> {
+    let path = path.canonicalize().ok()?;
+    OWN.into_iter().find(|own| path.starts_with(own))
 }
 
 /// The first thing a `main` that uses sandboxes does. In the process that is to be a sandbox's init this never returns
@@ -408,4 +415,6 @@ const HOST_PID: &str = "WEFT_SANDBOX_PID";
 const INIT: &str = "init";
 const WORKER: &str = "worker";
 const INIT_FAILED: u8 = 70;
+/// Where [`mounts`] mounts something; `/var/run` leads to one of them, or is replaced as well.
+const OWN: [&str; 4] = ["/run", "/var/run", "/proc", "/sys"];
 const PANICKED: &str = "the thread that waits for the sandbox panicked";

@@ -33,7 +33,8 @@ use weft_northd::{
 /// What is wrong with the manifests, and what they say about each pod, by `namespace/name`.
 pub(super) type Facts = (BTreeMap<String, PodFacts>, Vec<Diagnostic>);
 
-/// Reads what the manifests in a directory say about pods. Pods on the host's network are none of weft's.
+/// Reads what the manifests in a directory say about pods. Pods on the host's network, and those that have ended, are
+/// none of weft's.
 pub(super) fn facts(directory: &Path) -> Result<Facts> {
     let (objects, diagnostics) = standalone::load(directory)?;
     let mut routers = BTreeMap::new();
@@ -52,7 +53,9 @@ pub(super) fn facts(directory: &Path) -> Result<Facts> {
             }
             Object::Pod(pod) => {
                 let spec = pod.spec.unwrap_or_default();
-                if spec.host_network == Some(true) {
+                let phase = pod.status.and_then(|status| status.phase);
+                let has_ended = matches!(phase.as_deref(), Some("Succeeded" | "Failed"));
+                if spec.host_network == Some(true) || has_ended {
                     continue;
                 }
                 let namespace = pod
@@ -300,6 +303,27 @@ mod tests {
         assert_eq!(facts["b/x"].router.as_deref(), Some("red"));
         // Refused by northd: such a namespace has no pods that could be tried.
         assert_eq!(facts["c/x"].router.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn pods_that_have_no_port_by_their_nature_are_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text: String = [
+            ("here", "{}", "{}"),
+            ("host", "{hostNetwork: true}", "{}"),
+            ("done", "{}", "{phase: Succeeded}"),
+            ("lost", "{}", "{phase: Failed}"),
+            ("soon", "{}", "{phase: Pending}"),
+        ]
+        .map(|(name, spec, status)| {
+            format!("kind: Pod\nmetadata: {{name: {name}}}\nspec: {spec}\nstatus: {status}\n---\n")
+        })
+        .concat();
+        fs::write(folder.path().join("a.yaml"), text).expect("written");
+        let (facts, diagnostics) = facts(folder.path()).expect("read");
+        assert_eq!(diagnostics, []);
+        let names: Vec<_> = facts.keys().collect();
+        assert_eq!(names, ["default/here", "default/soon"]);
     }
 
     #[test]

@@ -129,15 +129,18 @@ impl WeftRun {
     }
 
     /// Waits until every node has what follows from the database as it is now: `ovn-nbctl --wait=hv sync`.
-    pub(super) async fn settle(&self) -> Result<()> {
-        timeout(scaled(SETTLE_MAX), settle(&self.northbound))
-            .await
-            .with_context(|| {
-                format!(
-                    "the nodes had not acknowledged a change after {} s",
-                    scaled(SETTLE_MAX).as_secs()
-                )
-            })?
+    pub(super) fn settle(&self) -> impl Future<Output = Result<()>> + use<> {
+        let northbound = self.northbound.clone();
+        async move {
+            timeout(scaled(SETTLE_MAX), settle(&northbound))
+                .await
+                .with_context(|| {
+                    format!(
+                        "the nodes had not acknowledged a change after {} s",
+                        scaled(SETTLE_MAX).as_secs()
+                    )
+                })?
+        }
     }
 
     /// Asks it to end, and waits for that. What does not end is killed.

@@ -211,6 +211,8 @@ impl Stages {
     async fn pods(&mut self, facts: &BTreeMap<String, PodFacts>) -> Result<Vec<Arc<Pod>>> {
         let progress = self.progress;
         let kubelet = self.kubelet.as_ref().context("the kubelet has started")?;
+        let weft = self.weft.as_mut().context("weft run has started")?;
+        let has_all = weft.settle();
         let begin = Instant::now();
         let waited = async {
             if facts.is_empty() {
@@ -225,12 +227,19 @@ impl Stages {
                 pods = kubelet.wait(scaled(PODS_PATIENCE), all_run) => pods,
                 // Some are missing: enough when those that weft gave a port to run and no more come.
                 pods = settled(kubelet) => Ok(pods),
+                outcome = none_comes(kubelet, has_all) => outcome.map(|()| vec![]),
             }
         };
-        let weft = self.weft.as_mut().context("weft run has started")?;
         let pods = tokio::select! {
-            pods = waited => pods?,
-            error = weft.failed() => return Err(error),
+            pods = waited => pods,
+            error = weft.failed() => Err(error),
+        };
+        let pods = match pods {
+            Ok(pods) => pods,
+            Err(error) => {
+                self.warn();
+                return Err(error);
+            }
         };
         progress.done(
             "pods",
@@ -238,6 +247,7 @@ impl Stages {
             &format!("{} attached and configured", pods.len()),
         );
         let begin = Instant::now();
+        let weft = self.weft.as_ref().context("weft run has started")?;
         weft.settle().await?;
         progress.done("flows", begin.elapsed(), "acknowledged by every node");
         self.warn();
@@ -492,19 +502,17 @@ impl Stages {
         progress.line(format_args!(
             "  ovn-nbctl --db=unix:{inside}{RUN}/nb.sock show"
         ));
-        if let Some(pod) = pods.first() {
-            progress.line(format_args!(
-                "  nsenter --net={inside}{} ip address",
-                pod.netns().path().display()
-            ));
-            let other = pods
-                .iter()
-                .skip(1)
-                .find_map(|other| other.addresses().first().copied());
-            if let Some(address) = other {
+        let by_name = |name: &str| pods.iter().find(|pod| pod.name() == name);
+        // An answer is to be seen: between two that reached each other, if any did.
+        let reached = self.report.pairs.iter().find(|pair| pair.reached);
+        let from = reached.map_or(pods.first(), |pair| by_name(&pair.from));
+        if let Some(from) = from {
+            let netns = from.netns().path().display();
+            progress.line(format_args!("  nsenter --net={inside}{netns} ip address"));
+            let address = reached.and_then(|pair| by_name(&pair.to)?.address(pair.family));
+            if let Some(address) = address {
                 progress.line(format_args!(
-                    "  nsenter --net={inside}{} ping {address}",
-                    pod.netns().path().display()
+                    "  nsenter --net={inside}{netns} ping {address}"
                 ));
             }
         }
@@ -586,6 +594,16 @@ async fn settled(kubelet: &Kubelet) -> Vec<Arc<Pod>> {
             }
         }
     }
+}
+
+/// Ends once everything follows from the manifests that can, and no pod is among it.
+async fn none_comes(kubelet: &Kubelet, has_all: impl Future<Output = Result<()>>) -> Result<()> {
+    has_all.await?;
+    let mut pods = kubelet.pods();
+    while tokio::time::timeout(CALM, pods.changed()).await.is_ok()
+        || !pods.borrow_and_update().is_empty()
+    {}
+    Ok(())
 }
 
 async fn all_flows(fabric: &Fabric) -> Result<BTreeMap<String, BTreeSet<String>>> {

@@ -118,8 +118,11 @@ pub(super) async fn trace(
         let total = after.saturating_sub(before.values().sum());
         let _ = writeln!(
             text,
-            "  {} pairs of pods on one node: +{total} on all nodes together",
-            local.len().min(PAIRS_MAX)
+            "  {} of pods on one node: +{total} on all nodes together",
+            match local.len().min(PAIRS_MAX) {
+                1 => "1 pair".to_owned(),
+                count => format!("{count} pairs"),
+            }
         );
     }
     Ok(text)

@@ -155,6 +155,11 @@ pub async fn a_demo_that_cannot_be_says_in_one_line_what_is_missing() -> anyhow:
     for path in ["--manifests=/nowhere", "--manifests=/etc/hostname"] {
         says(weft(&["demo", path]), &path["--manifests=".len()..]).await?;
     }
+    says(
+        weft(&["demo", "--manifests=/run"]),
+        "a demo has a /run of its own",
+    )
+    .await?;
     // These mounts end with the case's sandbox.
     let none = None::<&str>;
     let open_vswitch = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
@@ -239,6 +244,25 @@ pub async fn a_demo_tells_of_bad_manifests_and_is_judged_by_the_good_ones() -> a
             ],
         "{reached:?}"
     );
+    Ok(())
+}
+
+pub async fn a_demo_that_can_give_no_pod_a_port_passes_on_why() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let text = "kind: Pod\nmetadata: {name: lost}\nspec: {nodeName: n9, containers: []}\n";
+    std::fs::write(folder.path().join("lost.yaml"), text)?;
+    let path = folder.path().to_str().context("a path of text")?;
+    let (status, stdout, stderr) =
+        output(weft(&["demo", "--json", "--nodes=1", "--manifests", path])).await?;
+    let report: Value = serde_json::from_str(&stdout).with_context(|| stdout.clone())?;
+    ensure!(
+        status == 1
+            && report["ok"] == false
+            && report["error"] == "weft gave none of the 1 pods a port",
+        "{status}: {report}"
+    );
+    let why = format!("{path}/lost.yaml: Pod default/lost: spec.nodeName: unknown node \"n9\"");
+    ensure!(stderr.contains(&why), "no {why:?} in {stderr}");
     Ok(())
 }
 
