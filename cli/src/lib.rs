@@ -107,8 +107,10 @@ fn refuse(error: &clap::Error, given: &[OsString]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let line = bad_value(error);
-    if given.get(1).is_some_and(|command| command == "demo")
-        && given.iter().any(|argument| argument == "--json")
+    // Only the demo knows --json; options that every command takes may stand before its name.
+    if ["demo", "--json"]
+        .iter()
+        .all(|word| given.iter().any(|argument| argument == word))
     {
         let text = line.clone().unwrap_or_else(|| error.to_string());
         demo::print_failure(text.lines().next().unwrap_or(""));

@@ -225,6 +225,7 @@ fn files_that_are_not_there_are_told_in_one_line_and_the_status_is_1() {
 fn with_json_a_demo_that_cannot_run_still_prints_one_object() {
     for arguments in [
         &["demo", "--json", "--nodes", "x"][..],
+        &["--log", "warn", "demo", "--json", "--nodes", "x"],
         &["demo", "--json", "--manifests", "/nonexistent"],
     ] {
         let output = run(Command::new(WEFT).args(arguments));
