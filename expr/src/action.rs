@@ -10,12 +10,16 @@
 //! - `deliver("datapath", "port");` enters the egress pipeline of another datapath on this node, with `outport` set to that port of it;
 //!   registers and flags start at 0, and `inport` is none.
 //!
+//! Packets that are made out of another, in OVN's words: `icmp4 { … };`, `icmp6 { … };`, `tcp_reset { … };`, `reject { … };` run the actions
+//! between the braces on a packet of that kind about the one being processed ([`Replacement`]), which then goes on as it was. `icmp4.frag_mtu = N;`
+//! says there how long a packet may be.
+//!
 //! Must not: know what an action becomes in OpenFlow.
 
 use std::sync::Arc;
 
 use crate::expr::Constant;
-use crate::symbol::{Part, PortSymbol, Symbol};
+use crate::symbol::{Part, PortSymbol, Predicate, Symbol};
 
 /// One of the two passes through a datapath.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,6 +37,63 @@ impl Pipeline {
         match self {
             Pipeline::Ingress => "ingress",
             Pipeline::Egress => "egress",
+        }
+    }
+}
+
+/// A packet that is made out of the one being processed.
+///
+/// None is made about what none may be owed for (RFC 1122 §3.2.2, RFC 1812 §4.3.2.7, RFC 4443 §2.4, RFC 9293 §3.5.2): an ICMP error, a reset, a later fragment, a
+/// multicast or broadcast destination, a source that is no single host. Then the actions between the braces do not run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Replacement {
+    /// `icmp4`: an ICMP error that quotes the packet, destination host unreachable unless other type and code are assigned. Addresses stay as they
+    /// are, the TTL is 255.
+    Icmp4,
+    /// `icmp4_error`: the same; OVN's word for one that quotes the packet, which here all do.
+    Icmp4Error,
+    /// `icmp6`: an ICMPv6 error that quotes the packet, address unreachable (type 1, code 3) unless other type and code are assigned.
+    Icmp6,
+    /// `icmp6_error`: the same.
+    Icmp6Error,
+    /// `tcp_reset`: a reset of the connection. Ports are exchanged, addresses stay.
+    TcpReset,
+    /// `reject`: a reset for TCP, port unreachable for all else, with Ethernet and IP addresses exchanged.
+    Reject,
+}
+
+impl Replacement {
+    /// All of them.
+    pub const ALL: [Replacement; 6] = [
+        Replacement::Icmp4,
+        Replacement::Icmp4Error,
+        Replacement::Icmp6,
+        Replacement::Icmp6Error,
+        Replacement::TcpReset,
+        Replacement::Reject,
+    ];
+
+    /// As written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Replacement::Icmp4 => "icmp4",
+            Replacement::Icmp4Error => "icmp4_error",
+            Replacement::Icmp6 => "icmp6",
+            Replacement::Icmp6Error => "icmp6_error",
+            Replacement::TcpReset => "tcp_reset",
+            Replacement::Reject => "reject",
+        }
+    }
+
+    /// The packets that it can be made out of.
+    #[must_use]
+    pub const fn prerequisite(self) -> Predicate {
+        match self {
+            Replacement::Icmp4 | Replacement::Icmp4Error => Predicate::Ip4,
+            Replacement::Icmp6 | Replacement::Icmp6Error => Predicate::Ip6,
+            Replacement::TcpReset => Predicate::Tcp,
+            Replacement::Reject => Predicate::Ip,
         }
     }
 }
@@ -95,6 +156,20 @@ pub enum Action {
         destination: Part,
         /// How many choices there are, 2 at least.
         choices: u16,
+    },
+    /// `icmp4 { … };` and its like: the actions between the braces run on another packet.
+    Replace {
+        /// What packet.
+        with: Replacement,
+        /// What happens to it. None of them is a replacement.
+        actions: Vec<Action>,
+    },
+    /// `icmp4.frag_mtu = 1400;` and `icmp6.frag_mtu = 1400;`: how long packets may be, says the error. Only within a replacement.
+    FragMtu {
+        /// `icmp4` or `icmp6`.
+        error: Replacement,
+        /// Bytes of IP.
+        mtu: u16,
     },
     /// `forward("node");` (weft's own).
     Forward {
@@ -186,6 +261,12 @@ impl Action {
             destination,
             choices,
         }
+    }
+
+    /// `icmp4 { … };` and its like.
+    #[must_use]
+    pub const fn replace(with: Replacement, actions: Vec<Action>) -> Action {
+        Action::Replace { with, actions }
     }
 
     /// `forward("node");`

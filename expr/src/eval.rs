@@ -125,10 +125,13 @@ impl Packet {
                 None | Some(0) => return Applied::Expired,
                 Some(left) => self.set(Symbol::IpTtl, left),
             },
+            // Said in the packet's body, which is no field.
+            Action::FragMtu { .. } => {}
             Action::Next { .. }
             | Action::Output
             | Action::Drop
             | Action::Select { .. }
+            | Action::Replace { .. }
             | Action::Forward { .. }
             | Action::Deliver { .. } => {
                 return Applied::Elsewhere;
@@ -276,8 +279,13 @@ impl Action {
             Action::DecrementTtl => vec![Symbol::IpTtl.whole()],
             _ => Vec::new(),
         });
+        let of_packets = actions.iter().filter_map(|action| match action {
+            Action::Replace { with, .. } => Some(with.prerequisite()),
+            _ => None,
+        });
         let mut needed: Vec<Predicate> = parts
             .filter_map(|part| part.symbol().info().prerequisite)
+            .chain(of_packets)
             .collect();
         needed.sort_unstable();
         needed.dedup();

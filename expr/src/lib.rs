@@ -40,12 +40,13 @@ mod lexer;
 pub mod normal;
 pub mod parser;
 mod print;
+mod replacement;
 pub mod reply;
 mod simplify;
 pub mod symbol;
 mod types;
 
-pub use action::{Action, Pipeline};
+pub use action::{Action, Pipeline, Replacement};
 pub use address::{Mac, MacError};
 pub use conjunct::{Conjunct, Masked};
 pub use eval::{Applied, NoSets, Packet, Sets};

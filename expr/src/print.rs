@@ -217,6 +217,13 @@ impl fmt::Display for Action {
                 let numbers: Vec<String> = (0..*choices).map(|number| number.to_string()).collect();
                 write!(f, "{destination} = select({});", numbers.join(", "))
             }
+            Action::Replace { with, actions } if actions.is_empty() => {
+                write!(f, "{} {{ }};", with.name())
+            }
+            Action::Replace { with, actions } => {
+                write!(f, "{} {{ {} }};", with.name(), Action::list(actions))
+            }
+            Action::FragMtu { error, mtu } => write!(f, "{}.frag_mtu = {mtu};", error.name()),
             Action::Forward { node } => write!(f, "forward({});", Quoted(node)),
             Action::Deliver { datapath, port } => {
                 write!(f, "deliver({}, {});", Quoted(datapath), Quoted(port))

@@ -8,7 +8,8 @@ use proptest::sample::select;
 use weft_expr::symbol::Level;
 use weft_expr::{
     Action, Constant, Expr, Field, NormalizeError, Operand, Packet, Part, Pipeline, PortOperand,
-    PortSymbol, Predicate, Relation, Sets, Symbol, factor, normalize, parse_actions, parse_match,
+    PortSymbol, Predicate, Relation, Replacement, Sets, Symbol, factor, normalize, parse_actions,
+    parse_match,
 };
 
 /// Two address sets and a port group.
@@ -265,7 +266,7 @@ fn action() -> impl Strategy<Value = Action> {
             (left.width() == right.width()).then_some((left, right))
         })
     };
-    prop_oneof![
+    let simple = prop_oneof![
         Just(Action::next()),
         next,
         Just(Action::Output),
@@ -281,7 +282,14 @@ fn action() -> impl Strategy<Value = Action> {
         Just(Action::turn_back()),
         name.clone().prop_map(Action::forward),
         (name.clone(), name).prop_map(|(datapath, port)| Action::deliver(datapath, port)),
-    ]
+    ];
+    let inner = prop_oneof![
+        4 => simple.clone(),
+        1 => any::<u16>().prop_map(|mtu| Action::FragMtu { error: Replacement::Icmp4, mtu }),
+    ];
+    let replacement = (select(&Replacement::ALL[..]), vec(inner, 0..4))
+        .prop_map(|(with, actions)| Action::replace(with, actions));
+    prop_oneof![6 => simple, 1 => replacement]
 }
 
 proptest! {

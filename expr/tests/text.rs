@@ -131,6 +131,10 @@ fn actions_are_read() {
         "forward(\"n2\");",
         "eth.dst = 0a:58:00:00:00:01; deliver(\"red\", \"red_web-0\");",
         "icmp6.type = 136; flags.nd_reply = 1; next(pipeline=ingress, table=4);",
+        "icmp4 { eth.dst <-> eth.src; icmp4.type = 11; icmp4.code = 0; ip4.dst = ip4.src; ip4.src = 10.0.0.1; ip.ttl = 254; next; };",
+        "icmp6_error { icmp6.frag_mtu = 1280; next(pipeline=ingress, table=11); }; next;",
+        "reject { outport = inport; output; };",
+        "tcp_reset { };",
         "nd.options_type = 2; nd.reserved = 0x60000000; nd.tll = 0a:58:00:00:00:01;",
     ];
     for text in texts {
@@ -291,6 +295,13 @@ fn wrong_actions_are_told_where_and_what_instead() {
             ("reg0--;", 1, "only ip.ttl counts down"),
             ("forward(n2);", 9, "the name of a node in quotation marks"),
             ("deliver(\"a\");", 12, "found ) where ,"),
+            ("icmp4 next;", 7, "found \"next\" where { should be"),
+            ("reject { next; }", 17, "where ; "),
+            ("reject { drop; };", 10, "drop stands alone"),
+            ("icmp4 { icmp4 { next; }; };", 15, "found \"{\" where "),
+            ("icmp4.frag_mtu = 1400;", 1, "unknown field"),
+            ("icmp4 { icmp4.frag_mtu = 65536; };", 26, "65536"),
+            ("rejct { next; };", 1, "did you mean reject"),
             ("reg8[16..31] = select(0);", 24, "a second choice"),
             (
                 "reg8[16..31] = select(1, 2);",
@@ -333,7 +344,7 @@ fn a_text_cut_at_any_length_is_read_or_refused() {
             let _ = parse_actions(cut);
         }
     }
-    let actions = "next(pipeline=egress, table=3); eth.dst <-> eth.src; deliver(\"a\", \"b\"); ip.ttl--; reg0[0..7] = 5;";
+    let actions = "next(pipeline=egress, table=3); eth.dst <-> eth.src; deliver(\"a\", \"b\"); ip.ttl--; reject { icmp4.frag_mtu = 9; output; }; reg0[0..7] = 5;";
     for end in 0..actions.len() {
         let cut = &actions[..end];
         let _ = parse_match(cut);

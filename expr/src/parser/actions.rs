@@ -3,7 +3,7 @@
 //! Must not: read an action that it could not print.
 
 use super::{ParseError, Parser, Problem, Side};
-use crate::action::{Action, Pipeline};
+use crate::action::{Action, Pipeline, Replacement};
 use crate::lexer::{Literal, Sign, Token};
 use crate::symbol::{Access, Part, PortSymbol, Symbol};
 use crate::types::TypeError;
@@ -35,6 +35,65 @@ pub fn parse_actions(text: &str) -> Result<Vec<Action>, ParseError> {
 
 impl Parser<'_> {
     fn action(&mut self) -> Result<Action, ParseError> {
+        let Token::Word(name) = self.peek() else {
+            return self.simple_action();
+        };
+        let mut all = Replacement::ALL.into_iter();
+        match all.find(|one| one.name() == name) {
+            Some(with) => self.replacement(with),
+            None => self.simple_action(),
+        }
+    }
+
+    /// A name and actions in braces. There is no other replacement among them, so that no text makes this recurse.
+    fn replacement(&mut self, with: Replacement) -> Result<Action, ParseError> {
+        self.advance();
+        self.expect(Sign::BraceOpen, "{")?;
+        let mut actions = Vec::new();
+        while !self.accept(Sign::BraceClose) {
+            let column = self.column();
+            if actions.len() >= MAX_ACTIONS {
+                let (count, limit) = (actions.len().saturating_add(1), MAX_ACTIONS);
+                return Err(self.error_at(column, Problem::TooManyActions { count, limit }));
+            }
+            let action = match self.frag_mtu()? {
+                Some(action) => action,
+                None => self.simple_action()?,
+            };
+            if action == Action::Drop {
+                return Err(self.error_at(column, Problem::DropNotAlone));
+            }
+            actions.push(action);
+        }
+        self.expect(Sign::Semicolon, ";")?;
+        Ok(Action::Replace { with, actions })
+    }
+
+    fn frag_mtu(&mut self) -> Result<Option<Action>, ParseError> {
+        let error = match self.peek() {
+            Token::Word(word) if word == "icmp4.frag_mtu" => Replacement::Icmp4,
+            Token::Word(word) if word == "icmp6.frag_mtu" => Replacement::Icmp6,
+            _ => return Ok(None),
+        };
+        self.advance();
+        self.expect(Sign::Assign, "=")?;
+        let Token::Integer(Literal {
+            value, mask: None, ..
+        }) = *self.peek()
+        else {
+            return Err(self.unexpected("a number of bytes"));
+        };
+        let Ok(mtu) = u16::try_from(value) else {
+            let (what, range) = ("length", "0 to 65535 are");
+            let problem = Problem::OutOfRange { what, value, range };
+            return Err(self.error_at(self.column(), problem));
+        };
+        self.advance();
+        self.expect(Sign::Semicolon, ";")?;
+        Ok(Some(Action::FragMtu { error, mtu }))
+    }
+
+    fn simple_action(&mut self) -> Result<Action, ParseError> {
         let column = self.column();
         let Token::Word(name) = self.peek() else {
             return Err(self.unexpected("an action"));

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::action::Replacement;
 use crate::lexer::Token;
 use crate::symbol::{Format, Part, PortSymbol, Predicate, Symbol};
 use crate::types::TypeError;
@@ -139,7 +140,9 @@ impl Problem {
     pub(super) fn unknown_action(name: String) -> Problem {
         let meant = nearest(
             &name,
-            ["next", "output", "drop", "forward", "deliver"].into_iter(),
+            ["next", "output", "drop", "forward", "deliver"]
+                .into_iter()
+                .chain(Replacement::ALL.map(Replacement::name)),
         );
         Problem::UnknownAction {
             name: shortened(&name, 1),
