@@ -5,13 +5,18 @@
 //! Must not: know what a node has acknowledged; that is its session's.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use openflow_rs::{Action, EncodeError, EncodedFlow, EncodedKey, Flow, Group};
+use openflow_rs::{
+    Action, EncodeError, EncodedFlow, EncodedKey, Flow, Group, Message, Meter, MeterCommand,
+    MeterMod,
+};
 
 use crate::diagnostic::Diagnostic;
 use crate::node::NodeName;
+use crate::pipeline::meter;
 
 mod node_state;
 
@@ -19,7 +24,11 @@ pub use node_state::NodeState;
 
 /// A flow as it is sent, and nothing beside: there are very many.
 #[derive(PartialEq, Eq, Debug)]
-pub struct CompiledFlow(EncodedFlow);
+pub struct CompiledFlow {
+    encoded: EncodedFlow,
+    /// The meter that it names, for packets that go to the controller.
+    meter: Option<NonZeroU32>,
+}
 
 impl CompiledFlow {
     /// Encodes a flow.
@@ -27,19 +36,31 @@ impl CompiledFlow {
     /// # Errors
     /// As [`Flow::add`].
     pub fn new(flow: Flow) -> Result<CompiledFlow, EncodeError> {
-        EncodedFlow::new(flow).map(CompiledFlow)
+        let mut meters = flow.actions.iter().filter_map(|action| match action {
+            Action::Controller(controller) => controller.meter,
+            _ => None,
+        });
+        let meter = meters.next().and_then(NonZeroU32::new);
+        let encoded = EncodedFlow::new(flow)?;
+        Ok(CompiledFlow { encoded, meter })
     }
 
     /// What identifies it in a switch.
     #[must_use]
     pub fn key(&self) -> &EncodedKey {
-        self.0.key()
+        self.encoded.key()
     }
 
     /// A whole OFPT_FLOW_MOD that adds or replaces it, transaction ID 0.
     #[must_use]
     pub fn add(&self) -> &Bytes {
-        self.0.add()
+        self.encoded.add()
+    }
+
+    /// The number of the meter that it names.
+    #[must_use]
+    pub fn meter(&self) -> Option<u32> {
+        self.meter.map(NonZeroU32::get)
     }
 
     /// Whether it does nothing but count for conjunctive matches.
@@ -53,7 +74,7 @@ impl CompiledFlow {
     /// The flow, in the form in which a dump compares equal.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        self.0.flow()
+        self.encoded.flow()
     }
 }
 
@@ -83,6 +104,36 @@ impl CompiledGroup {
     }
 }
 
+/// A meter as it is sent.
+#[derive(PartialEq, Eq, Debug)]
+pub struct CompiledMeter {
+    /// The meter, in the form in which a dump compares equal.
+    pub meter: Meter,
+    /// A whole OFPT_METER_MOD that adds it, transaction ID 0.
+    pub add: Bytes,
+    /// A whole OFPT_METER_MOD that changes a meter of the same number into it, transaction ID 0.
+    pub modify: Bytes,
+}
+
+impl CompiledMeter {
+    /// Encodes the meter of this number (see [`crate::pipeline::meter`]); `None` if there is none.
+    #[must_use]
+    pub fn numbered(id: u32) -> Option<CompiledMeter> {
+        let meter = meter::meter(id)?;
+        let message = |command| {
+            let meter = meter.clone();
+            Message::MeterMod(MeterMod { command, meter })
+                .encode(0)
+                .ok()
+        };
+        Some(CompiledMeter {
+            add: message(MeterCommand::Add)?,
+            modify: message(MeterCommand::Modify)?,
+            meter,
+        })
+    }
+}
+
 /// One flow of a node that is different now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FlowChange {
@@ -101,20 +152,32 @@ pub enum GroupChange {
     Remove(u32),
 }
 
-/// What changed of a node's desired set: applied in one bundle, groups that come before flows, groups that go after them.
+/// One meter of a node that is different now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MeterChange {
+    /// New.
+    Put(Arc<CompiledMeter>),
+    /// Gone: the meter of this number.
+    Remove(u32),
+}
+
+/// What changed of a node's desired set: applied in one bundle, groups that come before flows, groups that go after them; meters before and after
+/// all of that, since bundles hold none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeDelta {
     /// Flows, sorted by key.
     pub flows: Vec<FlowChange>,
     /// Groups, sorted by number.
     pub groups: Vec<GroupChange>,
+    /// Meters, sorted by number.
+    pub meters: Vec<MeterChange>,
 }
 
 impl NodeDelta {
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.flows.is_empty() && self.groups.is_empty()
+        self.flows.is_empty() && self.groups.is_empty() && self.meters.is_empty()
     }
 }
 

@@ -207,13 +207,24 @@ impl Run<'_> {
         network: &dyn Network,
         at: &Place,
         flow: &LogicalFlow,
-        mut packet: Packet,
+        packet: Packet,
         trace: &mut Trace,
     ) {
         if flow.actions.iter().all(|action| *action == Action::Drop) {
             trace.leaf(Event::Dropped("drop".to_owned()));
         }
-        for action in &flow.actions {
+        self.run_actions(network, at, (flow.stage, &flow.actions), packet, trace);
+    }
+
+    fn run_actions(
+        &mut self,
+        network: &dyn Network,
+        at: &Place,
+        (here, actions): (Stage, &[Action]),
+        mut packet: Packet,
+        trace: &mut Trace,
+    ) {
+        for action in actions {
             match packet.apply(action) {
                 Applied::Done => continue,
                 Applied::Expired => {
@@ -225,9 +236,9 @@ impl Run<'_> {
             match action {
                 Action::Next { pipeline, table } => {
                     let stage = match table {
-                        None => flow.stage.following(),
+                        None => here.following(),
                         Some(number) => {
-                            let pipeline = pipeline.unwrap_or(flow.stage.pipeline());
+                            let pipeline = pipeline.unwrap_or(here.pipeline());
                             Stage::find(at.datapath.kind, pipeline, *number)
                         }
                     };
@@ -240,7 +251,7 @@ impl Run<'_> {
                     destination,
                     choices,
                 } => {
-                    let Some(stage) = flow.stage.following() else {
+                    let Some(stage) = here.following() else {
                         trace.leaf(Event::Dropped(format!("{action} leads to no stage")));
                         continue;
                     };
@@ -255,7 +266,7 @@ impl Run<'_> {
                         self.stage(at, stage, packet, branch);
                     }
                 }
-                Action::Output if flow.stage.pipeline() == Pipeline::Ingress => {
+                Action::Output if here.pipeline() == Pipeline::Ingress => {
                     self.output(at, &packet, trace);
                 }
                 Action::Output => self.leave(at, &packet, trace),
@@ -274,6 +285,16 @@ impl Run<'_> {
                     }
                     None => {
                         trace.leaf(Event::Dropped(format!("there is no datapath {datapath:?}")))
+                    }
+                },
+                Action::Replace { with, actions } => match packet.replaced(*with) {
+                    Some(made) => {
+                        let branch = trace.branch(Event::Made(*with));
+                        self.run_actions(network, at, (here, actions), made, branch);
+                    }
+                    None => {
+                        let reason = format!("no {} is owed about it", with.name());
+                        trace.leaf(Event::Dropped(reason));
                     }
                 },
                 _ => {}

@@ -19,14 +19,15 @@ pub mod logical_flow;
 pub mod lowering;
 pub mod node;
 pub mod pipeline;
+pub mod punt;
 mod subject;
 mod topology;
 mod unit;
 mod view;
 
 pub use compilation::{
-    Compilation, CompiledFlow, CompiledGroup, FlowChange, GroupChange, NodeDelta, NodeState,
-    Statistics,
+    Compilation, CompiledFlow, CompiledGroup, CompiledMeter, FlowChange, GroupChange, MeterChange,
+    NodeDelta, NodeState, Statistics,
 };
 pub use compiler::Compiler;
 pub use diagnostic::Diagnostic;

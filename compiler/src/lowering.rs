@@ -56,6 +56,9 @@ pub enum LowerError {
         /// The node.
         node: Arc<str>,
     },
+    /// The actions of a replacement cannot be put into a flow.
+    #[error(transparent)]
+    Encode(#[from] openflow_rs::EncodeError),
     /// `next` leads nowhere.
     #[error("{action} leads to no stage")]
     NoStage {

@@ -47,6 +47,7 @@ mod node;
 pub mod nodes;
 pub mod northbound;
 pub mod ports;
+mod punt;
 pub mod recording;
 mod refusals;
 pub mod session;

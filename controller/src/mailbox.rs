@@ -12,7 +12,9 @@ use openflow_rs::EncodedKey;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
-use weft_compiler::{CompiledFlow, CompiledGroup, FlowChange, GroupChange, NodeDelta};
+use weft_compiler::{
+    CompiledFlow, CompiledGroup, CompiledMeter, FlowChange, GroupChange, MeterChange, NodeDelta,
+};
 
 use crate::chassis::Answer;
 
@@ -58,6 +60,8 @@ pub struct Delivery {
     pub flows: FxHashMap<EncodedKey, Option<Arc<CompiledFlow>>>,
     /// Groups likewise.
     pub groups: BTreeMap<u32, Option<Arc<CompiledGroup>>>,
+    /// Meters likewise.
+    pub meters: BTreeMap<u32, Option<Arc<CompiledMeter>>>,
     /// The generation that this makes complete; nothing may be sent before there is one.
     pub generation: Option<u64>,
     /// Something says that the switch is there: dial now.
@@ -79,6 +83,12 @@ impl Delivery {
             match change {
                 GroupChange::Put(group) => self.groups.insert(group.group.id, Some(group)),
                 GroupChange::Remove(id) => self.groups.insert(id, None),
+            };
+        }
+        for change in delta.meters {
+            match change {
+                MeterChange::Put(meter) => self.meters.insert(meter.meter.id, Some(meter)),
+                MeterChange::Remove(id) => self.meters.insert(id, None),
             };
         }
         self.generation = generation.or(self.generation);
@@ -108,7 +118,7 @@ mod tests {
             let removal = FlowChange::Remove(flow(change % 10, change).key().clone());
             let delta = NodeDelta {
                 flows: vec![if change % 10 == 9 { removal } else { put }],
-                groups: Vec::new(),
+                ..NodeDelta::default()
             };
             mailbox.leave(|delivery| delivery.add(delta, Some(change.into())));
         }

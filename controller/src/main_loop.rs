@@ -23,7 +23,9 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use weft_compiler::{Compilation, Compiler, FlowChange, GroupChange, Input, NodeDelta, NodeName};
+use weft_compiler::{
+    Compilation, Compiler, FlowChange, GroupChange, Input, MeterChange, NodeDelta, NodeName,
+};
 use weft_ovsdb::{Connection, Monitor};
 use weft_stream::Tls;
 
@@ -351,6 +353,7 @@ impl Main {
                         .cloned()
                         .map(GroupChange::Put)
                         .collect(),
+                    meters: state.meters().cloned().map(MeterChange::Put).collect(),
                 };
                 tasks.flows.leave(|delivery| delivery.add(delta, None));
             }

@@ -214,10 +214,16 @@ fn delivered(delivery: &Delivery) -> Value {
     let group = |(id, group): (&u32, &Option<std::sync::Arc<weft_compiler::CompiledGroup>>)| {
         json!([id, group.as_ref().map(|group| hexadecimal(&group.add))])
     };
+    // What a meter of a number is, the number says.
+    let meters = delivery.meters.iter();
+    let meters: Vec<Value> = meters
+        .map(|(id, meter)| json!([id, meter.is_some()]))
+        .collect();
     json!({
         "flows": puts,
         "gone": removals,
         "groups": groups.map(group).collect::<Vec<_>>(),
+        "meters": meters,
         "generation": delivery.generation,
     })
 }
@@ -226,6 +232,7 @@ fn delivered(delivery: &Delivery) -> Value {
 pub(crate) fn session_effect(effect: &session::Effect) -> Value {
     match effect {
         session::Effect::Send(bytes) => json!({"send": hexadecimal(bytes)}),
+        session::Effect::Answer(bytes) => json!({"answer": hexadecimal(bytes)}),
         session::Effect::Close(reason) => json!({"close": reason}),
         session::Effect::Acknowledged(generation) => json!({"acknowledged": generation}),
         session::Effect::Refused(refusals) => {

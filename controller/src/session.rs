@@ -1,11 +1,11 @@
 //! The OpenFlow side of one node: what the switch holds is made what it should hold, and stays that.
 //!
 //! ```text
-//! Connected ─▶ features ─▶ option map ─▶ read flows and groups ─▶ Ready ◀──────────────────┐
-//!                                               ▲                  │ something differs      │ barrier reply:
-//!                                               └── time to look ──┤                        │ acknowledged
-//!                                                                  ▼                        │
-//!                                       bundle: open, groups, flows, group deletions, commit, barrier
+//! Connected ─▶ features ─▶ option map ─▶ read flows, groups, meters ─▶ Ready ◀─────────────┐
+//!                                               ▲                          │ something differs │ barrier reply:
+//!                                               └────── time to look ──────┤                   │ acknowledged
+//!                                                                          ▼                   │
+//!                             meters │ bundle: open, groups, flows, group deletions, commit │ meter deletions, barrier
 //! ```
 //!
 //! A pure state machine: [`Session::handle`] takes an event and the time and returns effects. Its events are bytes decoded, time passed
@@ -14,7 +14,9 @@
 //! Invariants:
 //! - One bundle is in flight; what changes meanwhile goes into the next, once per key.
 //! - A bundle is atomic: no packet sees half of it. Groups come before the flows that use them and go after them, since
-//!   deleting a group takes the flows that use it along.
+//!   deleting a group takes the flows that use it along. Bundles hold no meters: these are put before a bundle, and deleted once no
+//!   flow that uses them is left.
+//! - A packet that the switch hands over is answered at once or not at all: nothing waits for it, and too many are not answered.
 //! - Nothing is sent to a switch that has not been read since it connected, nor before the desired set is known.
 //! - What the switch refuses is reported by name and left out for this node; everything else still applies. It is tried again, ever
 //!   more rarely.
@@ -26,12 +28,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openflow_rs::{EncodedKey, ErrorMessage, Message};
-use weft_compiler::{CompiledFlow, CompiledGroup};
+use weft_compiler::{CompiledFlow, CompiledGroup, CompiledMeter};
 
 use crate::mailbox::Delivery;
+use crate::punt::Punts;
 
-use bundle::{Bundle, Start};
-use ledger::{ByKey, Counts, Keyed, Ledger};
+use bundle::{Bundle, Plan, Start};
+use ledger::{ByKey, Change, Counts, Keyed, Ledger};
 use reading::Reading;
 use refusals::Refusals;
 
@@ -75,6 +78,8 @@ pub enum Event {
 pub enum Effect {
     /// Send these bytes: whole messages, in order.
     Send(Bytes),
+    /// Send this packet-out too, unless the switch is behind in reading.
+    Answer(Bytes),
     /// Give the connection up and dial again after a while.
     Close(String),
     /// The switch has what this generation asks for.
@@ -137,6 +142,8 @@ pub enum Note {
 pub struct Session {
     flows: Ledger<CompiledFlow>,
     groups: Ledger<CompiledGroup>,
+    meters: Ledger<CompiledMeter>,
+    punts: Punts,
     /// The generation that the desired sets make complete.
     wanted: Option<u64>,
     acknowledged: u64,
@@ -197,6 +204,8 @@ impl Session {
             probe,
             flows: Ledger::default(),
             groups: Ledger::default(),
+            meters: Ledger::default(),
+            punts: Punts::new(now),
             wanted: None,
             acknowledged: 0,
             phase: Phase::Disconnected,
@@ -303,12 +312,14 @@ impl Session {
         self.answered = now;
         self.flows.forgive();
         self.groups.forgive();
+        self.meters.forgive();
         self.refusals.forgive();
         let xid = self.take_xid();
         effects.push(Effect::Send(request::features(xid)));
         // Without this a connection that the switch accepted gets no asynchronous message.
         effects.push(Effect::Send(request::set_config(self.take_xid())));
         effects.push(Effect::Send(disturbance::watch_groups(self.take_xid())));
+        effects.push(Effect::Send(request::packet_in_format(self.take_xid())));
         self.phase = Phase::Features { xid };
     }
 
@@ -318,6 +329,9 @@ impl Session {
         }
         for (id, group) in delivery.groups {
             self.groups.want(&id, group);
+        }
+        for (id, meter) in delivery.meters {
+            self.meters.want(&id, meter);
         }
         self.wanted = delivery.generation.or(self.wanted);
     }
@@ -347,7 +361,8 @@ impl Session {
                     self.disturbed |= disturbed;
                 } else if let Phase::Reading(reading) = &mut self.phase {
                     self.answered = now;
-                    reading.take_in(xid, reply, &mut self.flows, &mut self.groups);
+                    let ledgers = (&mut self.flows, &mut self.groups, &mut self.meters);
+                    reading.take_in(xid, reply, ledgers);
                     if reading.is_done() {
                         effects.push(Effect::Note(reading.note()));
                         self.totals.reads += 1;
@@ -362,6 +377,12 @@ impl Session {
                 }
             }
             Message::BarrierReply => self.barrier(xid, effects),
+            Message::PacketIn2(packet) => {
+                // 0 is what a switch uses for its own messages: an error about an answer is about nothing that is awaited.
+                if let Some(answer) = self.punts.answer(&packet, 0, now) {
+                    effects.push(Effect::Answer(answer));
+                }
+            }
             other => self.disturbed |= disturbance::is_forwarded_request(&other),
         }
     }
@@ -383,6 +404,7 @@ impl Session {
     fn start_over(&mut self) {
         self.flows.begin_reading();
         self.groups.begin_reading();
+        self.meters.begin_reading();
         self.start = Start::Blank;
     }
 
@@ -420,10 +442,12 @@ impl Session {
         self.start = Start::Known;
         self.flows.begin_reading();
         self.groups.begin_reading();
-        let (flows, groups) = (self.take_xid(), self.take_xid());
+        self.meters.begin_reading();
+        let (flows, groups, meters) = (self.take_xid(), self.take_xid(), self.take_xid());
         effects.push(Effect::Send(request::read_flows(flows)));
         effects.push(Effect::Send(request::read_groups(groups)));
-        self.phase = Phase::Reading(Reading::new(flows, groups));
+        effects.push(Effect::Send(request::read_meters(meters)));
+        self.phase = Phase::Reading(Reading::new(flows, groups, meters));
     }
 
     fn barrier(&mut self, xid: u32, effects: &mut Vec<Effect>) {
@@ -448,6 +472,7 @@ impl Session {
                 for change in bundle.group_changes() {
                     self.groups.applied(change);
                 }
+                self.took_meters(&bundle);
                 self.start = Start::Known;
                 self.totals.bundles += 1;
                 let count = [flows.0, flows.1, groups.0, groups.1]
@@ -468,8 +493,16 @@ impl Session {
                 // Nothing was applied: all again, without what was refused.
                 self.flows.replan(bundle.flow_changes());
                 self.groups.replan(bundle.group_changes());
+                self.took_meters(&bundle);
             }
             bundle::Outcome::Failed(reason) => self.close(reason, effects),
+        }
+    }
+
+    /// Meters are not part of the bundle: they are there whatever became of it.
+    fn took_meters(&mut self, bundle: &Bundle) {
+        for change in bundle.meter_changes() {
+            self.meters.applied(change);
         }
     }
 
@@ -478,6 +511,12 @@ impl Session {
             Phase::InFlight(bundle) => match bundle.fail(xid, error) {
                 bundle::Fault::Flow(flow) => self.flows.refuse(&flow, error.to_string()),
                 bundle::Fault::Group(group) => self.groups.refuse(&group, error.to_string()),
+                bundle::Fault::Meter(meter) => {
+                    // What uses it will be refused by name.
+                    let what = format!("meter {} is refused: {error}", meter.meter.id);
+                    effects.push(Effect::Note(Note::StrayError(what)));
+                    self.meters.refuse(&meter, error.to_string());
+                }
                 bundle::Fault::Bundle => {}
                 bundle::Fault::Stray => {
                     effects.push(Effect::Note(Note::StrayError(error.to_string())))
@@ -504,7 +543,7 @@ impl Session {
         let (Phase::Ready, Some(generation)) = (&self.phase, self.wanted) else {
             return;
         };
-        if self.flows.is_settled() && self.groups.is_settled() {
+        if self.flows.is_settled() && self.groups.is_settled() && self.meters.is_settled() {
             self.settled(generation, now, effects);
             if now >= self.read_again_at() {
                 self.read(now, effects);
@@ -515,15 +554,30 @@ impl Session {
             }
             self.flows.retry();
             self.groups.retry();
+            self.meters.retry();
         }
         let (flows, groups) = (self.flows.plan(), self.groups.plan());
-        if flows.is_empty() && groups.is_empty() && self.start == Start::Known {
+        let is_bundled = !flows.is_empty() || !groups.is_empty() || self.start == Start::Blank;
+        let mut meters = self.meters.plan();
+        if is_bundled {
+            // Not before the flows that use them are gone.
+            let is_put = |change: &Change<CompiledMeter>| matches!(change, Change::Put { .. });
+            let (puts, removals): (Vec<_>, Vec<_>) = meters.into_iter().partition(is_put);
+            self.meters.replan(removals.iter());
+            meters = puts;
+        }
+        if !is_bundled && meters.is_empty() {
             self.settled(generation, now, effects);
             return;
         }
+        let plan = Plan {
+            flows,
+            groups,
+            meters,
+        };
         let id = self.next_bundle;
         self.next_bundle = self.next_bundle.wrapping_add(1);
-        match Bundle::encode(id, self.next_xid, generation, self.start, flows, groups) {
+        match Bundle::encode(id, self.next_xid, generation, self.start, plan) {
             Ok((bundle, bytes)) => {
                 self.next_xid = after(bundle.barrier);
                 effects.push(Effect::Send(bytes));
@@ -629,6 +683,24 @@ impl Keyed for CompiledGroup {
 impl Borrow<u32> for ByKey<CompiledGroup> {
     fn borrow(&self) -> &u32 {
         &self.0.group.id
+    }
+}
+
+impl Keyed for CompiledMeter {
+    type Key = u32;
+
+    fn key(&self) -> &u32 {
+        &self.meter.id
+    }
+
+    fn is_same(&self, other: &CompiledMeter) -> bool {
+        self.meter == other.meter
+    }
+}
+
+impl Borrow<u32> for ByKey<CompiledMeter> {
+    fn borrow(&self) -> &u32 {
+        &self.0.meter.id
     }
 }
 

@@ -110,13 +110,14 @@ impl Auditor {
         let mut differences = Vec::new();
         for node in fabric.nodes() {
             let computed = compiler.desired(&NodeName::from(node.name()));
-            let (flows, groups) = self
+            let (flows, groups, meters) = self
                 .as_dumped(computed)
                 .await
                 .with_context(|| format!("what is computed for {}", node.name()))?;
             for (computed, installed) in [
                 (flows, switch::flows(node).await?),
                 (groups, switch::groups(node).await?),
+                (meters, switch::meters(node).await?),
             ] {
                 differences.extend(
                     computed
@@ -133,16 +134,19 @@ impl Auditor {
         Ok(differences)
     }
 
-    /// Flows and groups as `ovs-ofctl` prints them once a switch holds them.
+    /// Flows, groups and meters as `ovs-ofctl` prints them once a switch holds them.
     async fn as_dumped(
         &self,
         computed: Option<&NodeState>,
-    ) -> anyhow::Result<(BTreeSet<String>, BTreeSet<String>)> {
+    ) -> anyhow::Result<(BTreeSet<String>, BTreeSet<String>, BTreeSet<String>)> {
         self.scratch.ofctl(&["del-flows", "%"]).await?;
         self.scratch.ofctl(&["del-groups", "%"]).await?;
+        self.scratch.ofctl(&["del-meters", "%"]).await?;
         if let Some(computed) = computed {
             let groups = computed.groups().values().map(|group| &group.add[..]);
-            let messages: Vec<u8> = groups
+            let meters = computed.meters().map(|meter| &meter.add[..]);
+            let messages: Vec<u8> = meters
+                .chain(groups)
                 .chain(computed.flows().map(|flow| &flow.add()[..]))
                 .collect::<Vec<_>>()
                 .concat();
@@ -153,6 +157,7 @@ impl Auditor {
         Ok((
             switch::flows(&self.scratch).await?,
             switch::groups(&self.scratch).await?,
+            switch::meters(&self.scratch).await?,
         ))
     }
 }
@@ -173,7 +178,7 @@ async fn load(switch: &Node, messages: &[u8]) -> anyhow::Result<()> {
             reader.read_exact(&mut body).await?;
             match header[1] {
                 1 => bail!(
-                    "the switch refuses a computed flow or group: error {:02x?} about {:02x?}",
+                    "the switch refuses a computed flow, group or meter: error {:02x?} about {:02x?}",
                     &body[..4.min(body.len())],
                     body.get(4..)
                 ),

@@ -78,6 +78,20 @@ pub async fn groups(node: &Node) -> anyhow::Result<BTreeSet<String>> {
     lines(&node.ofctl(&["dump-groups", "%"]).await?)
 }
 
+/// All meters of the integration bridge as `ovs-ofctl` prints them, a line each.
+///
+/// # Errors
+/// When the switch does not answer.
+pub async fn meters(node: &Node) -> anyhow::Result<BTreeSet<String>> {
+    let text = node.ofctl(&["dump-meters", "%"]).await?;
+    // `meter=1 pktps burst bands=` and below it a line for each band.
+    Ok(text
+        .split("meter=")
+        .skip(1)
+        .map(|meter| meter.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect())
+}
+
 /// How many flows were added and how many removed between two dumps. A changed flow counts in both.
 #[must_use]
 pub fn changed(before: &BTreeSet<String>, after: &BTreeSet<String>) -> (usize, usize) {

@@ -21,6 +21,7 @@ pub mod ovsdb_message;
 pub mod ovsdb_reply;
 pub mod ovsdb_schema;
 pub mod ovsdb_transact;
+pub mod punt;
 mod zoo;
 
 /// A target: its name, what must hold, and the inputs to start from.
@@ -55,6 +56,7 @@ targets! {
     ovsdb_reply,
     ovsdb_schema,
     ovsdb_transact,
+    punt,
 }
 
 /// The lines of a golden file that come in pairs: what it is, and its bytes in hexadecimal digits.

@@ -16,9 +16,13 @@ mod wire;
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
+
+use crate::error::{DecodeError, EncodeError};
 use crate::field::Field;
 use crate::port::PortNo;
 use crate::subfield::Subfield;
+use crate::wire::{Reader, Writer};
 
 pub(crate) use self::instruction::{decode_instructions, encode_instructions};
 pub use self::table::{ACTIONS, ActionSpec, Number};
@@ -268,6 +272,24 @@ pub enum NatDirection {
 }
 
 impl Action {
+    /// A list of actions as it stands in a message: for what carries actions that are carried out later.
+    ///
+    /// # Errors
+    /// If a value is wider than its field, or something has no place where it stands.
+    pub fn encode_list(actions: &[Action]) -> Result<Bytes, EncodeError> {
+        let mut writer = Writer::new();
+        encode_actions(&mut writer, actions, 0)?;
+        Ok(writer.finish())
+    }
+
+    /// Reads such a list, and nothing but it.
+    ///
+    /// # Errors
+    /// If the bytes are no list of actions.
+    pub fn decode_list(bytes: &[u8]) -> Result<Vec<Action>, DecodeError> {
+        decode_actions(Reader::new("list of actions", bytes), 0)
+    }
+
     /// Writes a whole field.
     #[must_use]
     pub fn set(field: Field, value: impl Into<u128>) -> Action {

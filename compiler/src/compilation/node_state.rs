@@ -13,7 +13,9 @@ use bytes::Bytes;
 use openflow_rs::{Action, EncodedKey};
 use rustc_hash::FxHashMap;
 
-use super::{CompiledFlow, CompiledGroup, FlowChange, GroupChange, NodeDelta};
+use super::{
+    CompiledFlow, CompiledGroup, CompiledMeter, FlowChange, GroupChange, MeterChange, NodeDelta,
+};
 
 /// Who wants a flow. Ordered.
 pub(crate) type Contributor = Arc<crate::unit::Unit>;
@@ -23,6 +25,8 @@ pub(crate) type Contributor = Arc<crate::unit::Unit>;
 pub struct NodeState {
     flows: FxHashMap<EncodedKey, Slot>,
     groups: BTreeMap<u32, Arc<CompiledGroup>>,
+    /// Those that the flows name, and how many do.
+    meters: BTreeMap<u32, (Arc<CompiledMeter>, usize)>,
     /// What held before this compilation, of the keys touched in it.
     touched_flows: FxHashMap<EncodedKey, Option<Arc<CompiledFlow>>>,
     touched_groups: BTreeMap<u32, Option<Arc<CompiledGroup>>>,
@@ -136,6 +140,11 @@ impl NodeState {
         &self.groups
     }
 
+    /// Every meter, by number.
+    pub fn meters(&self) -> impl Iterator<Item = &Arc<CompiledMeter>> {
+        self.meters.values().map(|(meter, _)| meter)
+    }
+
     pub(crate) fn put(&mut self, contributor: &Contributor, flow: &Arc<CompiledFlow>) {
         self.touch(flow.key());
         let key = flow.key().clone();
@@ -180,7 +189,9 @@ impl NodeState {
 
     /// What changed since it was last taken.
     pub(crate) fn take_delta(&mut self) -> NodeDelta {
-        let mut flows: Vec<_> = std::mem::take(&mut self.touched_flows)
+        let touched = std::mem::take(&mut self.touched_flows);
+        let meters = self.count_meters(&touched);
+        let mut flows: Vec<_> = touched
             .into_iter()
             .filter_map(|(key, old)| self.flow_change(key, old))
             .collect();
@@ -194,7 +205,44 @@ impl NodeState {
                 (_, Some(new)) => Some(GroupChange::Put(Arc::clone(new))),
             })
             .collect();
-        NodeDelta { flows, groups }
+        NodeDelta {
+            flows,
+            groups,
+            meters,
+        }
+    }
+
+    /// Brings the meters up to date with the flows that were touched.
+    fn count_meters(
+        &mut self,
+        touched: &FxHashMap<EncodedKey, Option<Arc<CompiledFlow>>>,
+    ) -> Vec<MeterChange> {
+        let mut shifts: BTreeMap<u32, isize> = BTreeMap::new();
+        for (key, old) in touched {
+            if let Some(meter) = old.as_ref().and_then(|flow| flow.meter()) {
+                *shifts.entry(meter).or_default() -= 1;
+            }
+            if let Some(meter) = self.flow(key).and_then(|flow| flow.meter()) {
+                *shifts.entry(meter).or_default() += 1;
+            }
+        }
+        let mut changes = Vec::new();
+        for (id, shift) in shifts {
+            if let Some((_, users)) = self.meters.get_mut(&id) {
+                *users = users.saturating_add_signed(shift);
+                if *users == 0 {
+                    self.meters.remove(&id);
+                    changes.push(MeterChange::Remove(id));
+                }
+            } else if let (Ok(users @ 1..), Some(meter)) =
+                (usize::try_from(shift), CompiledMeter::numbered(id))
+            {
+                let meter = Arc::new(meter);
+                self.meters.insert(id, (Arc::clone(&meter), users));
+                changes.push(MeterChange::Put(meter));
+            }
+        }
+        changes
     }
 
     fn touch(&mut self, key: &EncodedKey) {

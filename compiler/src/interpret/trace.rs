@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use weft_expr::{Action, Pipeline};
+use weft_expr::{Action, Pipeline, Replacement};
 
 use crate::logical_flow::LogicalFlow;
 use crate::node::NodeName;
@@ -43,6 +43,8 @@ pub enum Event {
         /// Of how many.
         choices: u16,
     },
+    /// The controller made this packet out of it, as often as the meter lets it.
+    Made(Replacement),
     /// It went through a tunnel.
     Tunnelled {
         /// From this node.
@@ -153,6 +155,16 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &Event, depth: usize) -> fmt::
         Event::Chosen { number, choices } => {
             writeln!(f, "{indent}-- choice {number} of {choices}, made by hash")
         }
+        Event::Made(with) => writeln!(
+            f,
+            "{indent}-> the controller makes {}, if the meter lets it",
+            match with {
+                Replacement::Icmp4 | Replacement::Icmp4Error => "an ICMP error",
+                Replacement::Icmp6 | Replacement::Icmp6Error => "an ICMPv6 error",
+                Replacement::TcpReset => "a reset",
+                Replacement::Reject => "a reset or an ICMP error",
+            }
+        ),
         Event::Tunnelled { from, to } => writeln!(f, "{indent}-> tunnel from {from} to {to}"),
         Event::Delivered { node, port } => writeln!(f, "{indent}=> out of {port:?} on {node}"),
         Event::Dropped(reason) => writeln!(f, "{indent}    dropped: {reason}"),

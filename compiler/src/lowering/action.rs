@@ -6,26 +6,35 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use openflow_rs::{
-    Action as OfAction, Field as OfField, HASH_SYMMETRIC_L3L4_UDP, MULTIPATH_HRW, Multipath,
-    PortNo, Subfield,
+    Action as OfAction, Controller, Field as OfField, HASH_SYMMETRIC_L3L4_UDP, MULTIPATH_HRW,
+    Multipath, PortNo, Subfield,
 };
-use weft_expr::{Action, Field, Part, Pipeline};
+use weft_expr::{Action, Field, Part, Pipeline, Replacement};
 
 use super::field::subfield;
 use super::{LowerError, kind, port_register};
 use crate::logical_flow::{LogicalFlow, Names};
-use crate::pipeline::{DatapathKind, Stage, TUNNEL_OFPORT, TableId, register, table};
+use crate::pipeline::{DatapathKind, Punt, Stage, TUNNEL_OFPORT, TableId, register, table};
+use crate::punt::Request;
 
 pub(super) fn lower(
     flow: &LogicalFlow,
     names: &mut dyn Names,
 ) -> Result<Vec<OfAction>, LowerError> {
+    lower_list(flow, &flow.actions, names)
+}
+
+fn lower_list(
+    flow: &LogicalFlow,
+    actions: &[Action],
+    names: &mut dyn Names,
+) -> Result<Vec<OfAction>, LowerError> {
     let mut lowered = Vec::new();
-    for (index, action) in flow.actions.iter().enumerate() {
+    for (index, action) in actions.iter().enumerate() {
         let mut one = Vec::new();
         lower_one(flow, action, names, &mut one)?;
         // Elsewhere the packet may be changed; what follows here works on this flow's own.
-        let is_last = index.saturating_add(1) == flow.actions.len();
+        let is_last = index.saturating_add(1) == actions.len();
         match hands_over(action) && !is_last {
             true => lowered.push(OfAction::Clone(one)),
             false => lowered.append(&mut one),
@@ -103,6 +112,9 @@ fn lower_one(
             }));
             lowered.push(resubmit(next(flow, action, None, None)?));
         }
+        Action::Replace { with, actions } => lowered.push(punt(flow, *with, actions, names)?),
+        // Within a replacement it is part of what the controller is told; elsewhere it says nothing.
+        Action::FragMtu { .. } => {}
         Action::DecrementTtl => lowered.push(OfAction::DecTtl),
         Action::Forward { node } => forward(node, names, lowered)?,
         Action::Deliver { datapath, port } => deliver(datapath, port, names, lowered)?,
@@ -186,6 +198,58 @@ fn set_by_stack(bits: Subfield, value: u128, lowered: &mut Vec<OfAction>) {
         OfAction::Pop(bits),
         OfAction::Pop(scratch),
     ]);
+}
+
+/// To the controller, with what it is to make of the packet and to do with that.
+fn punt(
+    flow: &LogicalFlow,
+    with: Replacement,
+    actions: &[Action],
+    names: &mut dyn Names,
+) -> Result<OfAction, LowerError> {
+    let mut request = Request {
+        opcode: with.into(),
+        message: match with {
+            Replacement::Icmp6 | Replacement::Icmp6Error => (1, 3),
+            _ => (3, 1),
+        },
+        frag_mtu: 0,
+        actions: Vec::new(),
+    };
+    let mut rest = Vec::new();
+    for action in actions {
+        // What is known now goes into the packet when it is made.
+        match action {
+            Action::Assign { destination, value } if is_icmp(*destination) => {
+                let value = u8::try_from(*value).unwrap_or(0);
+                match destination.field() {
+                    Field::Icmp4Type | Field::Icmp6Type => request.message.0 = value,
+                    _ => request.message.1 = value,
+                }
+            }
+            Action::FragMtu { mtu, .. } => request.frag_mtu = *mtu,
+            other => rest.push(other.clone()),
+        }
+    }
+    request.actions = lower_list(flow, &rest, names)?;
+    let punt = match with {
+        Replacement::TcpReset | Replacement::Reject => Punt::Reject,
+        _ => Punt::IcmpError,
+    };
+    Ok(OfAction::Controller(Controller {
+        userdata: request.encode()?.to_vec(),
+        meter: Some(punt.meter()),
+        ..Controller::default()
+    }))
+}
+
+fn is_icmp(part: Part) -> bool {
+    let field = part.field();
+    let is_one = matches!(
+        field,
+        Field::Icmp4Type | Field::Icmp4Code | Field::Icmp6Type | Field::Icmp6Code
+    );
+    is_one && part.width() == field.width()
 }
 
 /// Into the tunnel under this datapath's own key, without ports: the receiver finds the port.

@@ -384,6 +384,38 @@ fn actions_become_what_they_say() {
 }
 
 #[test]
+fn a_replacement_goes_to_the_controller_with_all_that_is_to_be_done() {
+    use crate::punt::{Opcode, Request};
+    let actions = "icmp4_error { icmp4.type = 3; icmp4.code = 4; icmp4.frag_mtu = 1400; ip4.dst = ip4.src; outport = \"b\"; output; }; next;";
+    let flows = lowered("ip4", actions).unwrap_err();
+    assert!(
+        matches!(flows, LowerError::NoStage { .. }),
+        "the last stage: {flows}"
+    );
+    let actions = actions.trim_end_matches(" next;");
+    let flows = lowered("ip4", actions).unwrap();
+    let [OfAction::Controller(controller)] = &flows[0].actions[..] else {
+        panic!("{flows:?}");
+    };
+    assert_eq!(controller.meter, Some(1));
+    let request = Request::decode(&controller.userdata).unwrap();
+    assert_eq!(
+        (request.opcode, request.message, request.frag_mtu),
+        (Opcode::Icmp4, (3, 4), 1400)
+    );
+    let text = Flow {
+        actions: request.actions,
+        ..flows[0].clone()
+    };
+    let text = text.to_string();
+    let rest = "move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[],set_field:0x2->reg15,resubmit(,64)";
+    assert!(text.ends_with(rest), "{text}");
+    let refused = lowered("ip", "reject { outport = inport; output; };").unwrap();
+    let is_metered = |flow: &Flow| matches!(&flow.actions[..], [OfAction::Controller(controller)] if controller.meter == Some(2));
+    assert!(refused.iter().all(is_metered), "{refused:?}");
+}
+
+#[test]
 fn what_is_not_there_is_told() {
     let message = |actions: &str| lowered("ip4", actions).unwrap_err().to_string();
     assert_eq!(

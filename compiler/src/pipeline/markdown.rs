@@ -8,7 +8,7 @@ use weft_expr::Pipeline;
 
 use super::{
     DatapathKind, FIRST_MULTICAST_KEY, OPTION_CLASS, OPTION_LENGTH, OPTION_TYPE, PortKey, Stage,
-    TUNNEL_OFPORT, register, table,
+    TUNNEL_OFPORT, meter, register, table,
 };
 
 /// The text of `docs/pipeline.md`.
@@ -19,6 +19,7 @@ pub fn markdown() -> String {
     write_stages(&mut text);
     write_registers(&mut text);
     write_keys(&mut text);
+    write_meters(&mut text);
     text
 }
 
@@ -86,6 +87,23 @@ fn write_keys(text: &mut String) {
         PortKey::ELSEWHERE.get(),
         PortKey::UNKNOWN.get(),
     );
+}
+
+fn write_meters(text: &mut String) {
+    text.push_str(
+        "\n## Meters\n\nOf packets that go to the controller; a node has those that its flows name.\n\n\
+         | number | packets a second | at once | meaning |\n| --- | --- | --- | --- |\n",
+    );
+    for spec in meter::ALL {
+        let meter::MeterSpec {
+            id,
+            rate,
+            burst,
+            meaning,
+            ..
+        } = spec;
+        let _ = writeln!(text, "| {id} | {rate} | {burst} | {meaning} |");
+    }
 }
 
 const PIPELINES: [(DatapathKind, Pipeline, &str); 4] = [

@@ -19,12 +19,14 @@
 
 mod key;
 mod markdown;
+pub mod meter;
 pub mod register;
 mod stage;
 pub mod table;
 
 pub use key::{Cookie, DatapathKey, FIRST_MULTICAST_KEY, GroupId, PortKey};
 pub use markdown::markdown;
+pub use meter::Punt;
 pub use register::RegisterField;
 pub use stage::{DatapathKind, Stage};
 pub use table::{PhysicalTable, TableId};

@@ -51,6 +51,18 @@ fn the_page_names_every_stage_and_table() {
 }
 
 #[test]
+fn every_meter_has_a_number_of_its_own_that_leads_to_it() {
+    let mut seen = BTreeSet::new();
+    for spec in meter::ALL {
+        assert!(seen.insert(spec.id), "{} twice", spec.id);
+        assert_eq!(spec.punt.meter(), spec.id);
+        assert!((1..=0xffff).contains(&spec.id) && spec.rate > 0);
+        assert!(meter::meter(spec.id).is_some());
+    }
+    assert_eq!(meter::meter(0), None);
+}
+
+#[test]
 fn keys_outside_their_range_are_refused() {
     assert_eq!(DatapathKey::new(0), None);
     assert_eq!(DatapathKey::new(0x100_0000), None);

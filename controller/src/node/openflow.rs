@@ -225,6 +225,12 @@ impl Task {
         for effect in effects {
             match effect {
                 Effect::Send(bytes) => queue.push_back(bytes),
+                Effect::Answer(bytes) => {
+                    // Nobody waits for it, and what waits for the switch must not grow by it.
+                    if queue.len() < ANSWERS_QUEUED {
+                        queue.push_back(bytes);
+                    }
+                }
                 Effect::Close(reason) => verdict = Verdict::Close(reason),
                 Effect::Acknowledged(generation) => acknowledged = Some(generation),
                 Effect::Refused(refusals) => refused = Some(refusals),
@@ -304,3 +310,5 @@ fn log(note: &Note) {
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 const QUEUE_MAX: usize = 1024;
+/// As long as fewer messages wait for a switch to read them, packets that it handed over are answered.
+const ANSWERS_QUEUED: usize = 128;

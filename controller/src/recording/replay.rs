@@ -15,7 +15,7 @@ use bytes::Bytes;
 use openflow_rs::Message;
 use serde_json::Value;
 use uuid::Uuid;
-use weft_compiler::{CompiledFlow, CompiledGroup};
+use weft_compiler::{CompiledFlow, CompiledGroup, CompiledMeter};
 use weft_ovsdb::{Row, RowChange, TableSchema};
 use weft_schema::Table;
 use weft_schema::vswitch::{Bridge, Controller, FlowTable, Interface, OpenVSwitch, Port};
@@ -183,6 +183,16 @@ fn session_event(event: &Value) -> Result<session::Event, String> {
             }
         };
         delivery.groups.insert(number(&group[0])?, compiled);
+    }
+    for meter in list(&delivered["meters"])? {
+        let id = number(&meter[0])?;
+        let wanted = meter[1].as_bool() == Some(true);
+        let compiled = wanted.then(|| CompiledMeter::numbered(id).map(Arc::new));
+        let unknown = || format!("there is no meter {id}");
+        let compiled = compiled
+            .map(|meter| meter.ok_or_else(unknown))
+            .transpose()?;
+        delivery.meters.insert(id, compiled);
     }
     Ok(session::Event::Delivered(delivery))
 }

@@ -1,12 +1,16 @@
 //! One bundle: encoded at once, sent in one piece, followed by a barrier.
 //!
 //! ```text
-//! xid:  open │ (delete everything) │ groups put │ flows put and removed │ groups removed │ commit │ barrier
+//! xid:  (meters deleted) meters put │ open │ (delete everything) │ groups put │ flows put and removed │ groups removed │ commit │ barrier
+//!       meters removed │ barrier
 //! ```
 //!
 //! Every message has its own transaction ID, in sequence, so that an error names the flow it is about: the switch
 //! answers a bundled message under the ID that it was added with. OVS drops a bundle that is idle for 10 s, so nothing is opened
 //! before all of it is ready to be sent.
+//!
+//! Open vSwitch takes no meters in a bundle, so they are put before it is opened, which disturbs nothing. To delete one takes the flows that use it along: that
+//! is done by itself, when the flows are gone.
 //!
 //! Two kinds of refusal: at the door (the message cannot be decoded; the rest of the bundle goes on), and at the commit
 //! (nothing is applied).
@@ -17,7 +21,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use openflow_rs::{BundleAdd, BundleControl, BundleStep, EncodeError, ErrorMessage, Group};
-use weft_compiler::{CompiledFlow, CompiledGroup};
+use weft_compiler::{CompiledFlow, CompiledGroup, CompiledMeter};
 
 use super::ledger::Change;
 use super::{after, request};
@@ -29,8 +33,9 @@ pub(super) struct Bundle {
     pub(super) generation: u64,
     /// The transaction ID of the barrier behind it.
     pub(super) barrier: u32,
-    open: u32,
-    commit: u32,
+    /// Of the bundle itself; none when only meters go.
+    open: Option<u32>,
+    commit: Option<u32>,
     items: Vec<Item>,
     committed: bool,
     refused_any: bool,
@@ -48,6 +53,16 @@ struct Item {
 enum What {
     Flow(Change<CompiledFlow>),
     Group(Change<CompiledGroup>),
+    Meter(Change<CompiledMeter>),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) flows: Vec<Change<CompiledFlow>>,
+    pub(super) groups: Vec<Change<CompiledGroup>>,
+    /// Removals only if there are no flows and groups.
+    pub(super) meters: Vec<Change<CompiledMeter>>,
 }
 
 /// What a bundle builds on.
@@ -73,6 +88,7 @@ pub(super) enum Outcome {
 pub(super) enum Fault {
     Flow(Arc<CompiledFlow>),
     Group(Arc<CompiledGroup>),
+    Meter(Arc<CompiledMeter>),
     Bundle,
     Stray,
 }
@@ -84,60 +100,70 @@ impl Bundle {
         first: u32,
         generation: u64,
         start: Start,
-        flows: Vec<Change<CompiledFlow>>,
-        groups: Vec<Change<CompiledGroup>>,
+        plan: Plan,
     ) -> Result<(Bundle, Bytes), EncodeError> {
-        let mut xid = first;
-        let mut bytes = BytesMut::new();
-        bytes.extend_from_slice(&request::bundle(xid, id, BundleStep::OpenRequest));
-        let open = xid;
+        let mut writer = Writing {
+            xid: first,
+            bytes: BytesMut::new(),
+            items: Vec::new(),
+        };
         if start == Start::Blank {
-            for delete in [request::delete_all_flows, request::delete_all_groups] {
-                xid = after(xid);
-                bytes.extend_from_slice(&BundleAdd::wrap(id, xid, &delete(xid))?);
+            writer.send(request::delete_all_meters);
+        }
+        for change in plan.meters {
+            let (xid, what) = (writer.xid, What::Meter(change));
+            let message = what.message()?;
+            writer.send(|xid| numbered(&message, xid));
+            writer.items.push(Item::new(xid, what));
+        }
+        let is_bundled = start == Start::Blank || !plan.flows.is_empty() || !plan.groups.is_empty();
+        let (mut open, mut commit) = (None, None);
+        if is_bundled {
+            open = Some(writer.xid);
+            writer.send(|xid| request::bundle(xid, id, BundleStep::OpenRequest));
+            if start == Start::Blank {
+                for delete in [request::delete_all_flows, request::delete_all_groups] {
+                    let message = delete(writer.xid);
+                    writer.add(id, &message)?;
+                }
             }
+            let is_put = |change: &Change<CompiledGroup>| matches!(change, Change::Put { .. });
+            let (puts, removals): (Vec<_>, Vec<_>) = plan.groups.into_iter().partition(is_put);
+            let whats = puts.into_iter().map(What::Group);
+            let whats = whats
+                .chain(plan.flows.into_iter().map(What::Flow))
+                .chain(removals.into_iter().map(What::Group));
+            for what in whats {
+                let xid = writer.xid;
+                writer.add(id, &what.message()?)?;
+                writer.items.push(Item::new(xid, what));
+            }
+            commit = Some(writer.xid);
+            writer.send(|xid| request::bundle(xid, id, BundleStep::CommitRequest));
         }
-        let is_put = |change: &Change<CompiledGroup>| matches!(change, Change::Put { .. });
-        let (puts, removals): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_put);
-        let whats = puts.into_iter().map(What::Group);
-        let whats = whats
-            .chain(flows.into_iter().map(What::Flow))
-            .chain(removals.into_iter().map(What::Group));
-        let mut items = Vec::new();
-        for what in whats {
-            xid = after(xid);
-            bytes.extend_from_slice(&BundleAdd::wrap(id, xid, &what.message()?)?);
-            items.push(Item {
-                xid,
-                what,
-                refused: false,
-            });
-        }
-        let commit = after(xid);
-        bytes.extend_from_slice(&request::bundle(commit, id, BundleStep::CommitRequest));
-        let barrier = after(commit);
-        bytes.extend_from_slice(&request::barrier(barrier));
+        let barrier = writer.xid;
+        writer.send(request::barrier);
         let bundle = Bundle {
             generation,
             barrier,
             open,
             commit,
-            items,
-            committed: false,
+            items: writer.items,
+            committed: !is_bundled,
             refused_any: false,
             failure: None,
         };
-        Ok((bundle, bytes.freeze()))
+        Ok((bundle, writer.bytes.freeze()))
     }
 
     /// The switch reports progress.
     pub(super) fn control(&mut self, xid: u32, control: BundleControl) {
-        self.committed |= xid == self.commit && control.step == BundleStep::CommitReply;
+        self.committed |= self.commit == Some(xid) && control.step == BundleStep::CommitReply;
     }
 
     /// The switch reports an error.
     pub(super) fn fail(&mut self, xid: u32, error: &ErrorMessage) -> Fault {
-        if xid == self.open || xid == self.commit {
+        if [self.open, self.commit].contains(&Some(xid)) {
             self.failure = Some(error.to_string());
             return Fault::Bundle;
         }
@@ -148,13 +174,17 @@ impl Bundle {
         let fault = match &item.what {
             What::Flow(Change::Put { entry, .. }) => Fault::Flow(entry.clone()),
             What::Group(Change::Put { entry, .. }) => Fault::Group(entry.clone()),
-            What::Flow(Change::Remove(_)) | What::Group(Change::Remove(_)) => {
+            What::Meter(Change::Put { entry, .. }) => Fault::Meter(entry.clone()),
+            What::Flow(Change::Remove(_))
+            | What::Group(Change::Remove(_))
+            | What::Meter(Change::Remove(_)) => {
                 self.failure = Some(format!("a removal was answered with {error}"));
                 return Fault::Bundle;
             }
         };
         item.refused = true;
-        self.refused_any = true;
+        // Whether a meter is there is not the bundle's concern; the flows that use it are refused by name.
+        self.refused_any |= !matches!(item.what, What::Meter(_));
         fault
     }
 
@@ -184,7 +214,7 @@ impl Bundle {
             .filter(|item| !item.refused)
             .filter_map(|item| match &item.what {
                 What::Flow(change) => Some(change),
-                What::Group(_) => None,
+                What::Group(_) | What::Meter(_) => None,
             })
     }
 
@@ -195,7 +225,18 @@ impl Bundle {
             .filter(|item| !item.refused)
             .filter_map(|item| match &item.what {
                 What::Group(change) => Some(change),
-                What::Flow(_) => None,
+                What::Flow(_) | What::Meter(_) => None,
+            })
+    }
+
+    /// Meter changes that were not refused.
+    pub(super) fn meter_changes(&self) -> impl Iterator<Item = &Change<CompiledMeter>> {
+        self.items
+            .iter()
+            .filter(|item| !item.refused)
+            .filter_map(|item| match &item.what {
+                What::Meter(change) => Some(change),
+                What::Flow(_) | What::Group(_) => None,
             })
     }
 
@@ -230,6 +271,60 @@ impl What {
                 replaces: true,
             }) => Ok(entry.modify.clone()),
             What::Group(Change::Remove(id)) => Group::delete(*id),
+            What::Meter(Change::Put {
+                entry,
+                replaces: false,
+            }) => Ok(entry.add.clone()),
+            What::Meter(Change::Put {
+                entry,
+                replaces: true,
+            }) => Ok(entry.modify.clone()),
+            What::Meter(Change::Remove(id)) => Ok(request::delete_meter(0, *id)),
         }
     }
 }
+
+impl Item {
+    fn new(xid: u32, what: What) -> Item {
+        Item {
+            xid,
+            what,
+            refused: false,
+        }
+    }
+}
+
+/// Messages in the making, each with the next transaction ID.
+struct Writing {
+    /// Of the next message.
+    xid: u32,
+    bytes: BytesMut,
+    items: Vec<Item>,
+}
+
+impl Writing {
+    fn send(&mut self, message: impl FnOnce(u32) -> Bytes) {
+        self.bytes.extend_from_slice(&message(self.xid));
+        self.xid = after(self.xid);
+    }
+
+    /// A message within the bundle.
+    fn add(&mut self, bundle: u32, message: &Bytes) -> Result<(), EncodeError> {
+        let added = BundleAdd::wrap(bundle, self.xid, message)?;
+        self.bytes.extend_from_slice(&added);
+        self.xid = after(self.xid);
+        Ok(())
+    }
+}
+
+/// A message of ours under another transaction ID.
+fn numbered(message: &Bytes, xid: u32) -> Bytes {
+    let mut bytes = BytesMut::from(&message[..]);
+    if let Some(place) = bytes.get_mut(XID) {
+        place.copy_from_slice(&xid.to_be_bytes());
+    }
+    bytes.freeze()
+}
+
+/// Where a message has its transaction ID.
+const XID: std::ops::Range<usize> = 4..8;

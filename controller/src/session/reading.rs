@@ -1,4 +1,4 @@
-//! Reading a switch: two dumps, taken into the ledgers part by part, so that no dump is ever held whole.
+//! Reading a switch: three dumps, taken into the ledgers part by part, so that no dump is ever held whole.
 //!
 //! A part that cannot be decoded (somebody's flow with an action nobody knows) makes what was read worthless: what is not known
 //! cannot be taken away by name. Then the next bundle begins by deleting everything.
@@ -6,16 +6,24 @@
 //! Must not: send anything.
 
 use openflow_rs::{FlowDesc, MultipartReply, Part};
-use weft_compiler::{CompiledFlow, CompiledGroup};
+use weft_compiler::{CompiledFlow, CompiledGroup, CompiledMeter};
 
 use super::Note;
 use super::ledger::Ledger;
 
-/// Two dumps under way.
+/// What the dumps are taken into.
+pub(super) type Ledgers<'a> = (
+    &'a mut Ledger<CompiledFlow>,
+    &'a mut Ledger<CompiledGroup>,
+    &'a mut Ledger<CompiledMeter>,
+);
+
+/// The dumps under way.
 #[derive(Debug)]
 pub(super) struct Reading {
     flows: Option<u32>,
     groups: Option<u32>,
+    meters: Option<u32>,
     found: usize,
     stale: usize,
     /// A part could not be decoded.
@@ -23,11 +31,12 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Waits for the answers to these two requests.
-    pub(super) fn new(flows: u32, groups: u32) -> Reading {
+    /// Waits for the answers to these requests.
+    pub(super) fn new(flows: u32, groups: u32, meters: u32) -> Reading {
         Reading {
             flows: Some(flows),
             groups: Some(groups),
+            meters: Some(meters),
             found: 0,
             stale: 0,
             is_broken: false,
@@ -39,8 +48,7 @@ impl Reading {
         &mut self,
         xid: u32,
         part: Part<MultipartReply>,
-        flows: &mut Ledger<CompiledFlow>,
-        groups: &mut Ledger<CompiledGroup>,
+        (flows, groups, meters): Ledgers<'_>,
     ) {
         match part.body {
             MultipartReply::Flows(entries) if self.flows == Some(xid) => {
@@ -57,20 +65,28 @@ impl Reading {
                 }
                 self.groups = self.groups.filter(|_| part.more);
             }
+            MultipartReply::Meters(entries) if self.meters == Some(xid) => {
+                for entry in entries {
+                    let is_same = meters.found(entry.id, |wanted| wanted.meter == entry);
+                    self.count(is_same);
+                }
+                self.meters = self.meters.filter(|_| part.more);
+            }
             _ => {}
         }
     }
 
     /// Part of an answer could not be decoded.
     pub(super) fn spoil(&mut self, xid: u32) {
-        if self.flows == Some(xid) || self.groups == Some(xid) {
+        if [self.flows, self.groups, self.meters].contains(&Some(xid)) {
             self.is_broken = true;
         }
     }
 
     /// Whether all parts are there, or no more are of use.
     pub(super) fn is_done(&self) -> bool {
-        self.is_broken || (self.flows.is_none() && self.groups.is_none())
+        let waits = [self.flows, self.groups, self.meters];
+        self.is_broken || waits.iter().all(Option::is_none)
     }
 
     /// For the log.

@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use openflow_rs::{
-    ALL_GROUPS, BundleControl, BundleStep, FlowMod, FlowRequest, GroupMod, Message,
-    MultipartRequest, Part, SwitchConfig,
+    ALL_GROUPS, ALL_METERS, BundleControl, BundleStep, FlowMod, FlowRequest, GroupMod, Message,
+    Meter, MeterCommand, MeterMod, MultipartRequest, Part, SwitchConfig,
 };
 
 /// The bytes of a message of our own making.
@@ -59,6 +59,32 @@ pub(super) fn read_groups(xid: u32) -> Bytes {
     )
 }
 
+pub(super) fn read_meters(xid: u32) -> Bytes {
+    encode(
+        xid,
+        Message::MultipartRequest(Part::last(MultipartRequest::Meters(ALL_METERS))),
+    )
+}
+
+/// Packets are to be handed over with what their flows say about them.
+pub(super) fn packet_in_format(xid: u32) -> Bytes {
+    encode(xid, Message::SetPacketInFormat(PACKET_IN2))
+}
+
+pub(super) fn delete_all_meters(xid: u32) -> Bytes {
+    delete_meter(xid, ALL_METERS)
+}
+
+pub(super) fn delete_meter(xid: u32, id: u32) -> Bytes {
+    let meter = Meter {
+        id,
+        flags: 0,
+        bands: Vec::new(),
+    };
+    let command = MeterCommand::Delete;
+    encode(xid, Message::MeterMod(MeterMod { command, meter }))
+}
+
 pub(super) fn delete_all_flows(xid: u32) -> Bytes {
     encode(xid, Message::FlowMod(Box::new(FlowMod::delete_all())))
 }
@@ -70,3 +96,6 @@ pub(super) fn delete_all_groups(xid: u32) -> Bytes {
 pub(super) fn bundle(xid: u32, id: u32, step: BundleStep) -> Bytes {
     encode(xid, Message::BundleControl(BundleControl::new(id, step)))
 }
+
+/// `NXPIF_NXT_PACKET_IN2`
+const PACKET_IN2: u32 = 2;

@@ -23,6 +23,9 @@ struct Peer {
     /// What it was asked to carry out: the flows of each bundle, whatever became of it.
     committed: Vec<Vec<String>>,
     reads: usize,
+    /// The meters it has, by number, and what was done in which order.
+    meters: Vec<openflow_rs::Meter>,
+    steps: Vec<String>,
     told: Vec<Effect>,
 }
 
@@ -38,6 +41,8 @@ impl Peer {
             bundle: Vec::new(),
             committed: Vec::new(),
             reads: 0,
+            meters: Vec::new(),
+            steps: Vec::new(),
             told: Vec::new(),
         };
         peer.deliver(&[], 1);
@@ -121,6 +126,7 @@ impl Peer {
                         MultipartReply::Flows(Vec::new())
                     }
                     MultipartRequest::Groups(_) => MultipartReply::Groups(Vec::new()),
+                    MultipartRequest::Meters(_) => MultipartReply::Meters(self.meters.clone()),
                     _ => return,
                 };
                 Message::MultipartReply(Part::last(body))
@@ -131,7 +137,19 @@ impl Peer {
                 }
                 return;
             }
-            Message::BundleControl(control) => return self.control(xid, control),
+            Message::BundleControl(control) => {
+                self.steps.push(format!("{:?}", control.step));
+                return self.control(xid, control);
+            }
+            Message::MeterMod(change) => {
+                self.steps
+                    .push(format!("{:?} {}", change.command, change.meter.id));
+                self.meters.retain(|meter| meter.id != change.meter.id);
+                if change.command != openflow_rs::MeterCommand::Delete {
+                    self.meters.push(change.meter);
+                }
+                return;
+            }
             _ => return,
         };
         self.answers.push_back((xid, answer));
@@ -329,4 +347,46 @@ fn what_a_switch_refuses_is_tried_again_ever_more_rarely_and_alone() {
     peer.answer();
     assert_eq!(refused(&peer.told).last(), Some(&Vec::new()));
     assert_eq!(acknowledged(&peer.told), [2, 3, 4]);
+}
+
+#[test]
+fn a_meter_is_there_before_the_flows_that_use_it_and_goes_after_them() {
+    let mut peer = Peer::ready();
+    let flow: openflow_rs::Flow =
+        "table=8,ip,nw_dst=10.0.0.1,actions=controller(reason=action,meter_id=1)"
+            .parse()
+            .expect("a flow");
+    let flow = Arc::new(CompiledFlow::new(flow).expect("encodes"));
+    assert_eq!(flow.meter(), Some(1));
+    let meter = CompiledMeter::numbered(1).map(Arc::new);
+    let deliver = |peer: &mut Peer, is_wanted: bool, generation| {
+        peer.event(Event::Delivered(Delivery {
+            flows: [(flow.key().clone(), is_wanted.then(|| Arc::clone(&flow)))]
+                .into_iter()
+                .collect(),
+            meters: BTreeMap::from([(1, meter.clone().filter(|_| is_wanted))]),
+            generation: Some(generation),
+            ..Delivery::default()
+        }));
+        peer.answer();
+        std::mem::take(&mut peer.steps)
+    };
+    let bundle = ["OpenRequest", "CommitRequest"];
+    let steps = deliver(&mut peer, true, 2);
+    assert_eq!(steps, [&["Add 1"][..], &bundle].concat());
+    assert_eq!(acknowledged(&peer.told), [2]);
+    // Changed by hand, it is made right without a bundle of its own.
+    peer.meters[0].bands[0].rate = 7;
+    peer.disturb();
+    peer.pass(Duration::from_secs(1));
+    assert!(
+        peer.steps.contains(&"Modify 1".to_owned()),
+        "{:?}",
+        peer.steps
+    );
+    assert_eq!(peer.meters[0].bands[0].rate, 100);
+    peer.steps.clear();
+    let steps = deliver(&mut peer, false, 3);
+    assert_eq!(steps, [&bundle[..], &["Delete 1"]].concat());
+    assert_eq!(acknowledged(&peer.told), [2, 3]);
 }
