@@ -9,7 +9,7 @@ use std::{fmt, path::PathBuf};
 /// Names an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef {
-    /// `Pod`, `Namespace`, `Node`, `Deployment`.
+    /// `Pod`, `Namespace`, `Node`, `Deployment`, `Service`, `EndpointSlice`.
     pub kind: String,
     /// Namespace, empty for objects that have none.
     pub namespace: String,
@@ -34,6 +34,26 @@ impl ObjectRef {
         Self {
             kind: "Namespace".into(),
             namespace: String::new(),
+            name: name.into(),
+        }
+    }
+
+    /// A Service.
+    #[must_use]
+    pub fn service(namespace: &str, name: &str) -> Self {
+        Self {
+            kind: "Service".into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// An EndpointSlice.
+    #[must_use]
+    pub fn endpoint_slice(namespace: &str, name: &str) -> Self {
+        Self {
+            kind: "EndpointSlice".into(),
+            namespace: namespace.into(),
             name: name.into(),
         }
     }

@@ -16,6 +16,8 @@
 //! | Pod | `Logical_Switch_Port` `namespace_pod` |
 //! | router (`weft.dev/router`, else the cluster's) | `Logical_Router`, while a namespace is on it |
 //! | namespace on a router | port pair `namespace_to_router`, `router_to_namespace` |
+//! | Service and its endpoints | `Load_Balancer` `namespace/service:protocol`, in its router's `Load_Balancer_Group` |
+//! | Node, if hosts take part | `Logical_Switch_Port` `_join_node`, and a `Logical_Router_Static_Route` to it |
 //!
 //! Invariants: two replicas that index the same objects and records derive the same rows; what is
 //! wrong with one object is a diagnostic on it and disturbs no other; a pod keeps its address as
@@ -24,27 +26,35 @@
 //! Must not: do IO, read the clock, use randomness or tokio.
 
 mod annotations;
+mod host;
 mod ipam;
 mod names;
 mod namespace;
+mod node;
 mod pod;
 mod record;
 mod row;
+mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
 use thiserror::Error;
 use uuid::Uuid;
 
+use self::host::Hosts;
 use self::ipam::{Addressing, Domain, Span};
 use self::namespace::NamespaceEntry;
+use self::node::NodeEntry;
+use self::service::Services;
 use crate::diagnostic::{Diagnostic, ObjectRef};
 
-pub use annotations::{ADDRESSES, MAC, ROUTER, SUBNETS};
+pub use annotations::{ADDRESSES, LOAD_BALANCER_IP, MAC, ROUTER, SUBNETS};
+pub use host::HostConfig;
+pub(crate) use host::record_of as host_record_of;
 pub use names::{is_label, is_subdomain};
 pub use record::Record;
 pub use row::{NbRow, RowDelta};
@@ -57,17 +67,34 @@ pub struct Config {
     pub cluster_cidrs: Vec<IpNet>,
     /// Name of the router that joins all namespaces without a router of their own.
     pub router: String,
+    /// Where Services that name no cluster address get one from: one network of each family at most. None: they come with theirs, as from an
+    /// API server.
+    pub service_cidrs: Vec<IpNet>,
+    /// Where Services of type `LoadBalancer` that name no address get one from: one network of each family at most.
+    pub load_balancer_pool: Vec<IpNet>,
+    /// Whether endpoints follow from the pods that a Service selects, because nobody makes EndpointSlices.
+    pub derive_endpoints: bool,
+    /// How the nodes' hosts take part; `None`: they do not.
+    pub hosts: Option<HostConfig>,
 }
 
 impl Default for Config {
-    /// Dual-stack: `10.128.0.0/14` and `fd77:6566:7400::/64`, a unique local network that spells
-    /// the project's name.
+    /// Stand-alone and dual-stack: `10.128.0.0/14` and `fd77:6566:7400::/64`, a unique local network that spells
+    /// the project's name; for Services `10.96.0.0/16` and `fd77:6566:7400:3::/112`.
     fn default() -> Self {
         let ipv4 = ipnet::Ipv4Net::new_assert([10, 128, 0, 0].into(), 14);
         let ipv6 = ipnet::Ipv6Net::new_assert([0xfd77, 0x6566, 0x7400, 0, 0, 0, 0, 0].into(), 64);
         Self {
             cluster_cidrs: vec![ipv4.into(), ipv6.into()],
             router: "cluster".into(),
+            service_cidrs: vec![
+                ipnet::Ipv4Net::new_assert([10, 96, 0, 0].into(), 16).into(),
+                ipnet::Ipv6Net::new_assert([0xfd77, 0x6566, 0x7400, 3, 0, 0, 0, 0].into(), 112)
+                    .into(),
+            ],
+            load_balancer_pool: Vec::new(),
+            derive_endpoints: true,
+            hosts: None,
         }
     }
 }
@@ -79,20 +106,19 @@ pub enum ConfigError {
     #[error("no cluster CIDR; give one, such as 10.128.0.0/14")]
     NoClusterCidr,
     /// Two of one family.
-    #[error(
-        "cluster CIDR {0}: a second one of its family; give at most one IPv4 and one IPv6 network"
-    )]
+    #[error("{0}: a second network of its family; give at most one IPv4 and one IPv6 network")]
     SecondOfFamily(IpNet),
     /// No room.
-    #[error(
-        "cluster CIDR {found}: the prefix is too long; at most /{longest} leaves room for pods"
-    )]
+    #[error("{found}: the prefix is too long; at most /{longest} leaves enough room")]
     TooLong {
         /// The network.
         found: IpNet,
         /// The longest prefix of its family.
         longest: u8,
     },
+    /// Virtual addresses and pods would have the same.
+    #[error("{0} overlaps {1}; pods, Services and hosts need networks of their own")]
+    Overlap(IpNet, IpNet),
 }
 
 /// An object that the index knows what to do with.
@@ -104,6 +130,10 @@ pub enum Object {
     Pod(Box<core::Pod>),
     /// A node: a place for pods, and its `spec.podCIDRs`.
     Node(Box<core::Node>),
+    /// A Service: load balancers.
+    Service(Box<core::Service>),
+    /// Endpoints of a Service.
+    EndpointSlice(Box<discovery::EndpointSlice>),
 }
 
 impl Object {
@@ -117,6 +147,14 @@ impl Object {
             Self::Namespace(namespace) => ObjectRef::namespace(&name(&namespace.metadata)),
             Self::Pod(pod) => ObjectRef::pod(pod::namespace_of(pod), &name(&pod.metadata)),
             Self::Node(node) => ObjectRef::node(&name(&node.metadata)),
+            Self::Service(object) => {
+                let namespace = service::namespace_of(object.metadata.namespace.as_ref());
+                ObjectRef::service(namespace, &name(&object.metadata))
+            }
+            Self::EndpointSlice(object) => {
+                let namespace = service::namespace_of(object.metadata.namespace.as_ref());
+                ObjectRef::endpoint_slice(namespace, &name(&object.metadata))
+            }
         }
     }
 }
@@ -141,7 +179,12 @@ pub struct Index {
     cluster_cidrs: Vec<IpNet>,
     space: Span,
     addressing: Addressing,
-    nodes: BTreeMap<Arc<str>, Vec<String>>,
+    service_cidrs: Vec<IpNet>,
+    load_balancer_pool: Vec<IpNet>,
+    derive_endpoints: bool,
+    nodes: BTreeMap<Arc<str>, NodeEntry>,
+    hosts: Hosts,
+    services: Services,
     namespaces: BTreeMap<Arc<str>, NamespaceEntry>,
     /// Address spaces of routers that have namespaces on them.
     domains: BTreeMap<Arc<str>, Domain>,
@@ -210,8 +253,35 @@ impl Index {
             _ => return Err(ConfigError::NoClusterCidr),
         };
         let cluster_cidrs: Vec<IpNet> = config.cluster_cidrs.iter().map(IpNet::trunc).collect();
+        let hosts = Hosts::new(config.hosts)?;
+        for networks in [&config.service_cidrs, &config.load_balancer_pool] {
+            for (number, network) in networks.iter().enumerate() {
+                let others = networks.iter().take(number);
+                let mut families = others.map(|other| other.addr().is_ipv4());
+                if families.any(|is_ipv4| is_ipv4 == network.addr().is_ipv4()) {
+                    return Err(ConfigError::SecondOfFamily(*network));
+                }
+            }
+        }
+        let all: Vec<&IpNet> = cluster_cidrs
+            .iter()
+            .chain(hosts.networks())
+            .chain(&config.service_cidrs)
+            .chain(&config.load_balancer_pool)
+            .collect();
+        for (number, network) in all.iter().enumerate() {
+            let mut others = all.iter().skip(number.saturating_add(1));
+            if let Some(other) = others.find(|other| namespace::overlap(network, other)) {
+                return Err(ConfigError::Overlap(**network, **other));
+            }
+        }
         Ok(Self {
             router: config.router.into(),
+            service_cidrs: config.service_cidrs.iter().map(IpNet::trunc).collect(),
+            load_balancer_pool: config.load_balancer_pool.iter().map(IpNet::trunc).collect(),
+            derive_endpoints: config.derive_endpoints,
+            hosts,
+            services: Services::default(),
             addressing: Addressing::of(&cluster_cidrs),
             cluster_cidrs,
             space,
@@ -234,6 +304,8 @@ impl Index {
             Object::Namespace(namespace) => self.apply_namespace(&namespace),
             Object::Pod(pod) => self.apply_pod(&pod),
             Object::Node(node) => self.apply_node(&node),
+            Object::Service(service) => self.apply_service(&service),
+            Object::EndpointSlice(slice) => self.apply_slice(&slice),
         }
     }
 
@@ -243,6 +315,8 @@ impl Index {
             "Namespace" => self.delete_namespace(&object.name),
             "Pod" => self.delete_pod(&object.namespace, &object.name),
             "Node" => self.delete_node(&object.name),
+            "Service" => self.delete_service(&object.namespace, &object.name),
+            "EndpointSlice" => self.delete_slice(&object.namespace, &object.name),
             _ => {}
         }
     }
@@ -294,7 +368,7 @@ impl Index {
         for name in names {
             if !self.nodes.contains_key(&name) {
                 self.dirty.nodes.insert(Arc::clone(&name));
-                self.nodes.insert(name, Vec::new());
+                self.nodes.insert(name, NodeEntry::default());
             }
         }
     }
@@ -304,6 +378,7 @@ impl Index {
         self.translate_nodes();
         self.translate_namespaces();
         self.translate_pods();
+        self.translate_services();
         self.records.clear();
         for domain in self.domains.values_mut() {
             self.touched.router_ports.append(&mut domain.take_changed());
@@ -343,6 +418,13 @@ impl Index {
             references.extend(namespace.pods.keys().map(|pod| ObjectRef::pod(name, pod)));
             references.extend(namespace.is_declared().then(|| ObjectRef::namespace(name)));
         }
+        let host_pods = self.services.pods_on_hosts();
+        references.extend(host_pods.map(|(namespace, name)| ObjectRef::pod(namespace, name)));
+        let services = self.services.names();
+        references.extend(services.map(|(namespace, name)| ObjectRef::service(namespace, name)));
+        let slices = self.services.slice_names();
+        references
+            .extend(slices.map(|(namespace, name)| ObjectRef::endpoint_slice(namespace, name)));
         references
     }
 
@@ -361,102 +443,6 @@ impl Index {
                 .entry(object.clone())
                 .or_insert(before);
         }
-    }
-
-    fn apply_node(&mut self, node: &core::Node) {
-        let Some(name) = node.metadata.name.as_deref().map(Arc::<str>::from) else {
-            return;
-        };
-        let spec = node.spec.as_ref();
-        let cidrs = spec
-            .and_then(|spec| spec.pod_cidrs.clone())
-            .or_else(|| {
-                spec.and_then(|spec| spec.pod_cidr.clone())
-                    .map(|cidr| vec![cidr])
-            })
-            .unwrap_or_default();
-        if self.nodes.insert(Arc::clone(&name), cidrs.clone()).as_ref() != Some(&cidrs) {
-            self.dirty.nodes.insert(name);
-        }
-    }
-
-    fn delete_node(&mut self, name: &str) {
-        if let Some((name, _)) = self.nodes.remove_entry(name) {
-            self.dirty.nodes.insert(name);
-        }
-    }
-
-    /// Gives nodes their `podCIDRs`, and looks again at the pods of nodes that came or went.
-    fn translate_nodes(&mut self) {
-        let nodes = std::mem::take(&mut self.dirty.nodes);
-        if nodes.is_empty() {
-            return;
-        }
-        self.dirty.room = true;
-        for node in &nodes {
-            let (spans, mut problems) = self.pod_cidrs(node);
-            let reference = ObjectRef::node(node);
-            let router = Arc::clone(&self.router);
-            if !spans.is_empty() || self.domains.contains_key(&router) {
-                let refused = self
-                    .domain(&router)
-                    .fix(node, &spans)
-                    .err()
-                    .unwrap_or_default();
-                problems.extend(refused.into_iter().map(|(span, owner)| {
-                    let message = format!(
-                        "{span} overlaps what {owner} has; give every node podCIDRs of its own"
-                    );
-                    Diagnostic::new(reference.clone(), "spec.podCIDRs", message)
-                }));
-            }
-            self.diagnose(&reference, problems);
-        }
-        for (namespace, entry) in &self.namespaces {
-            for (pod, entry) in &entry.pods {
-                if entry.node().is_some_and(|node| nodes.contains(node)) {
-                    self.dirty
-                        .pods
-                        .insert((Arc::clone(namespace), Arc::clone(pod)));
-                }
-            }
-        }
-    }
-
-    /// The index spans of a node's `podCIDRs`. Of a dual-stack pair the IPv4 network counts: the
-    /// IPv6 addresses follow from it.
-    fn pod_cidrs(&self, node: &Arc<str>) -> (Vec<Span>, Vec<Diagnostic>) {
-        let mut spans = Vec::new();
-        let mut problems = Vec::new();
-        for cidr in self.nodes.get(node).into_iter().flatten() {
-            let network = cidr.parse::<IpNet>();
-            let span = match &network {
-                Ok(IpNet::V4(network)) if self.addressing.ipv4 => Some(Span::containing(
-                    network.network().to_bits(),
-                    network.prefix_len(),
-                )),
-                Ok(IpNet::V6(_)) if self.addressing.ipv4 => continue,
-                Ok(IpNet::V6(network)) if network.prefix_len() >= 96 => self
-                    .addressing
-                    .index(IpAddr::V6(network.network()))
-                    .map(|index| Span::containing(index, network.prefix_len().saturating_sub(96))),
-                _ => None,
-            };
-            match span
-                .filter(|span| self.space.overlaps(*span) && span.length() >= self.space.length())
-            {
-                Some(span) => spans.push(span),
-                None => problems.push(Diagnostic::new(
-                    ObjectRef::node(node),
-                    "spec.podCIDRs",
-                    format!(
-                        "\"{cidr}\" is not part of the cluster CIDRs {}",
-                        display_list(&self.cluster_cidrs)
-                    ),
-                )),
-            }
-        }
-        (spans, problems)
     }
 
     /// The address space of a router, made if it is not there.

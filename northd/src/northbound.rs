@@ -9,20 +9,21 @@
 //! is none. Must not: do IO; the caller submits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
-use weft_ovsdb::{Event, MonitorTable, Operation, RowChange};
-use weft_schema::nb::{LogicalRouter, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort};
-use weft_schema::{ColumnError, Table, keys};
+use weft_ovsdb::{Event, MonitorTable, Operation};
+use weft_schema::nb::{LoadBalancerGroup, LogicalRouter, LogicalRouterPort, LogicalSwitch};
+use weft_schema::{ColumnError, RowId, keys, service};
 
-use crate::index::{NbRow, Record};
+use crate::index::{NbRow, Record, host_record_of};
 
 /// What the database holds in the tables that northd writes.
 #[derive(Debug, Default)]
 pub(crate) struct Northbound {
     rows: BTreeMap<Uuid, NbRow>,
-    /// Ports by table and name, to see a clash before the database does.
+    /// Rows of unique names by table and name, to see a clash before the database does.
     port_names: BTreeMap<(&'static str, String), Uuid>,
     /// Rows that may differ from what they should be.
     suspects: BTreeSet<Uuid>,
@@ -37,21 +38,15 @@ pub(crate) struct Northbound {
 pub(crate) struct Plan {
     pub(crate) operations: Vec<Operation>,
     after: BTreeMap<Uuid, Option<NbRow>>,
-    /// Ports whose name somebody else's port has.
+    /// Rows whose name somebody else's row has.
     pub(crate) clashes: Vec<(&'static str, String)>,
 }
 
 impl Northbound {
     /// The tables to watch.
     pub(crate) fn monitored() -> Vec<MonitorTable> {
-        [
-            LogicalSwitch::NAME,
-            LogicalSwitchPort::NAME,
-            LogicalRouter::NAME,
-            LogicalRouterPort::NAME,
-        ]
-        .map(MonitorTable::new)
-        .into()
+        let tables = NbRow::TABLES.iter().copied();
+        tables.map(MonitorTable::new).collect()
     }
 
     /// Takes note of what the database tells. Rows that cannot be read are returned; they count as
@@ -79,7 +74,7 @@ impl Northbound {
         let mut errors = Vec::new();
         for change in changes {
             self.suspects.insert(change.uuid);
-            match read(&change) {
+            match NbRow::read(&change) {
                 Ok(row) => self.put(change.uuid, row),
                 Err(error) => {
                     self.put(change.uuid, None);
@@ -116,6 +111,16 @@ impl Northbound {
             _ => None,
         };
         self.rows.values().filter_map(record).collect()
+    }
+
+    /// Which node's host held which address, by the rows that northd wrote.
+    pub(crate) fn hosts(&self) -> Vec<(Arc<str>, IpAddr)> {
+        let rows = self.rows.values().filter(|row| is_owned(row));
+        rows.filter_map(|row| match row {
+            NbRow::LogicalSwitchPort(port) => host_record_of(port),
+            _ => None,
+        })
+        .collect()
     }
 
     /// Says that these rows have to be looked at.
@@ -182,10 +187,7 @@ impl Northbound {
             }
         }
         if let Some(row) = row {
-            if matches!(
-                row,
-                NbRow::LogicalSwitchPort(_) | NbRow::LogicalRouterPort(_)
-            ) {
+            if row.has_unique_name() {
                 self.port_names
                     .insert((row.table(), row.name().to_owned()), uuid);
             }
@@ -195,23 +197,26 @@ impl Northbound {
 
     /// The desired row, with all that others put into the actual one.
     fn adopt(&self, desired: &NbRow, actual: Option<&NbRow>, clashing: &BTreeSet<Uuid>) -> NbRow {
-        let ports = |desired: &[Uuid], actual: &[Uuid]| {
-            let is_ours = |port: &Uuid| self.rows.get(port).is_some_and(is_owned);
-            let ours = desired.iter().filter(|port| !clashing.contains(port));
+        // Rows named by a row: ours as desired, and those that others put beside them.
+        let members = |desired: &[Uuid], actual: &[Uuid]| {
+            let is_ours = |member: &Uuid| self.rows.get(member).is_some_and(is_owned);
+            let ours = desired.iter().filter(|member| !clashing.contains(member));
             let theirs = actual
                 .iter()
-                .filter(|port| !is_ours(port) && !desired.contains(port));
-            let mut ports: Vec<Uuid> = ours.chain(theirs).copied().collect();
-            ports.sort_unstable();
-            ports
+                .filter(|member| !is_ours(member) && !desired.contains(member));
+            let mut members: Vec<Uuid> = ours.chain(theirs).copied().collect();
+            members.sort_unstable();
+            members
         };
         match (desired, actual) {
             (NbRow::LogicalSwitch(desired), Some(NbRow::LogicalSwitch(actual))) => {
                 let mut row = (**actual).clone();
                 row.name.clone_from(&desired.name);
-                row.ports = ports(&desired.ports, &actual.ports);
+                row.ports = members(&desired.ports, &actual.ports);
+                row.load_balancer_group =
+                    members(&desired.load_balancer_group, &actual.load_balancer_group);
                 merge(&mut row.external_ids, &desired.external_ids);
-                NbRow::LogicalSwitch(Arc::new(row))
+                row.into()
             }
             (NbRow::LogicalSwitchPort(desired), Some(NbRow::LogicalSwitchPort(actual))) => {
                 let mut row = (**actual).clone();
@@ -221,14 +226,15 @@ impl Northbound {
                 row.port_security.clone_from(&desired.port_security);
                 merge(&mut row.options, &desired.options);
                 merge(&mut row.external_ids, &desired.external_ids);
-                NbRow::LogicalSwitchPort(Arc::new(row))
+                row.into()
             }
             (NbRow::LogicalRouter(desired), Some(NbRow::LogicalRouter(actual))) => {
                 let mut row = (**actual).clone();
                 row.name.clone_from(&desired.name);
-                row.ports = ports(&desired.ports, &actual.ports);
+                row.ports = members(&desired.ports, &actual.ports);
+                row.static_routes = members(&desired.static_routes, &actual.static_routes);
                 merge(&mut row.external_ids, &desired.external_ids);
-                NbRow::LogicalRouter(Arc::new(row))
+                row.into()
             }
             (NbRow::LogicalRouterPort(desired), Some(NbRow::LogicalRouterPort(actual))) => {
                 let mut row = (**actual).clone();
@@ -236,22 +242,46 @@ impl Northbound {
                 row.mac.clone_from(&desired.mac);
                 row.networks.clone_from(&desired.networks);
                 merge(&mut row.external_ids, &desired.external_ids);
-                NbRow::LogicalRouterPort(Arc::new(row))
+                row.into()
             }
-            (NbRow::LogicalSwitch(desired), _) if !clashing.is_empty() => {
-                let ports = ports(&desired.ports, &[]);
-                NbRow::LogicalSwitch(Arc::new(LogicalSwitch {
-                    ports,
-                    ..(**desired).clone()
-                }))
+            (
+                NbRow::LogicalRouterStaticRoute(desired),
+                Some(NbRow::LogicalRouterStaticRoute(actual)),
+            ) => {
+                let mut row = (**actual).clone();
+                row.ip_prefix.clone_from(&desired.ip_prefix);
+                row.policy.clone_from(&desired.policy);
+                row.nexthop.clone_from(&desired.nexthop);
+                row.output_port.clone_from(&desired.output_port);
+                merge(&mut row.external_ids, &desired.external_ids);
+                row.into()
             }
-            (NbRow::LogicalRouter(desired), _) if !clashing.is_empty() => {
-                let ports = ports(&desired.ports, &[]);
-                NbRow::LogicalRouter(Arc::new(LogicalRouter {
-                    ports,
-                    ..(**desired).clone()
-                }))
+            (NbRow::LoadBalancer(desired), Some(NbRow::LoadBalancer(actual))) => {
+                let mut row = (**actual).clone();
+                row.name.clone_from(&desired.name);
+                row.vips.clone_from(&desired.vips);
+                row.protocol.clone_from(&desired.protocol);
+                merge(&mut row.options, &desired.options);
+                merge(&mut row.external_ids, &desired.external_ids);
+                row.into()
             }
+            (NbRow::LoadBalancerGroup(desired), Some(NbRow::LoadBalancerGroup(actual))) => {
+                let mut row = (**actual).clone();
+                row.name.clone_from(&desired.name);
+                row.load_balancer = members(&desired.load_balancer, &actual.load_balancer);
+                row.into()
+            }
+            (NbRow::LogicalSwitch(desired), _) if !clashing.is_empty() => LogicalSwitch {
+                ports: members(&desired.ports, &[]),
+                load_balancer_group: members(&desired.load_balancer_group, &[]),
+                ..(**desired).clone()
+            }
+            .into(),
+            (NbRow::LogicalRouter(desired), _) if !clashing.is_empty() => LogicalRouter {
+                ports: members(&desired.ports, &[]),
+                ..(**desired).clone()
+            }
+            .into(),
             _ => desired.clone(),
         }
     }
@@ -259,7 +289,12 @@ impl Northbound {
 
 /// The keys that northd writes are as desired, all others stay.
 fn merge(actual: &mut BTreeMap<String, String>, desired: &BTreeMap<String, String>) {
-    actual.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));
+    let is_own = |key: &str| {
+        OWN_KEYS.contains(&key)
+            || key.starts_with(service::NODE_PREFIX)
+            || key.starts_with(service::ZONE_PREFIX)
+    };
+    actual.retain(|key, _| !is_own(key));
     actual.extend(
         desired
             .iter()
@@ -268,37 +303,15 @@ fn merge(actual: &mut BTreeMap<String, String>, desired: &BTreeMap<String, Strin
 }
 
 fn is_owned(row: &NbRow) -> bool {
-    let external_ids = match row {
-        NbRow::LogicalSwitch(row) => &row.external_ids,
-        NbRow::LogicalSwitchPort(row) => &row.external_ids,
-        NbRow::LogicalRouter(row) => &row.external_ids,
-        NbRow::LogicalRouterPort(row) => &row.external_ids,
-    };
-    external_ids
-        .get(keys::OWNER)
-        .is_some_and(|owner| owner == keys::OWNER_NORTHD)
-}
-
-fn read(change: &RowChange) -> Result<Option<NbRow>, ColumnError> {
-    let Some(row) = &change.row else {
-        return Ok(None);
-    };
-    let uuid = change.uuid;
-    Ok(match &*change.table {
-        LogicalSwitch::NAME => Some(NbRow::LogicalSwitch(Arc::new(LogicalSwitch::from_row(
-            uuid, row,
-        )?))),
-        LogicalSwitchPort::NAME => Some(NbRow::LogicalSwitchPort(Arc::new(
-            LogicalSwitchPort::from_row(uuid, row)?,
-        ))),
-        LogicalRouter::NAME => Some(NbRow::LogicalRouter(Arc::new(LogicalRouter::from_row(
-            uuid, row,
-        )?))),
-        LogicalRouterPort::NAME => Some(NbRow::LogicalRouterPort(Arc::new(
-            LogicalRouterPort::from_row(uuid, row)?,
-        ))),
-        _ => None,
-    })
+    match (row, row.external_ids()) {
+        // It has no room for a mark: its UUID is the one that follows from its name.
+        (NbRow::LoadBalancerGroup(group), _) => {
+            group.uuid == RowId::<LoadBalancerGroup>::derived(&group.name).uuid()
+        }
+        (_, ids) => ids
+            .and_then(|ids| ids.get(keys::OWNER))
+            .is_some_and(|owner| owner == keys::OWNER_NORTHD),
+    }
 }
 
 /// Keys of `external_ids` and `options` that northd writes.
@@ -312,4 +325,13 @@ const OWN_KEYS: &[&str] = &[
     keys::REQUESTED_CHASSIS,
     keys::IFACE_ID_VER,
     keys::ROUTER_PORT,
+    keys::SERVICE,
+    keys::HOST,
+    keys::NODE,
+    keys::ZONE,
+    service::LOCAL,
+    "reject",
+    "hairpin_snat_ip",
+    "skip_snat",
+    "affinity_timeout",
 ];

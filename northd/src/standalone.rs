@@ -1,8 +1,8 @@
 //! Stand-alone: a directory of YAML instead of an API server.
 //!
-//! Namespaces, Pods and Deployments; other kinds are reported once and passed over. What a cluster
-//! does with them elsewhere happens here: Deployments become pods ([`Manifests`]), pods without a
-//! node get one ([`Placement`]), and a UID that follows from name and node.
+//! Namespaces, Pods, Deployments, Services, EndpointSlices and Nodes; other kinds are reported once and passed
+//! over. What a cluster does with them elsewhere happens here: Deployments become pods ([`Manifests`]), pods
+//! without a node get one ([`Placement`]), and a UID that follows from name and node.
 //!
 //! ```text
 //!                       ┌───────────────── run_standalone: one task owns it all ──────────────────┐
@@ -17,6 +17,7 @@
 
 mod files;
 mod manifest;
+mod node;
 mod placement;
 mod run;
 mod yaml;

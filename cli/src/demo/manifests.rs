@@ -82,7 +82,7 @@ pub(super) fn facts(directory: &Path) -> Result<Facts> {
                 });
                 pods.insert(name, (namespace, ports.collect::<BTreeSet<_>>()));
             }
-            Object::Node(_) => {}
+            Object::Node(_) | Object::Service(_) | Object::EndpointSlice(_) => {}
         }
     }
     let facts = pods.into_iter().map(|(name, (namespace, ports))| {

@@ -6,6 +6,7 @@
 //! | `weft.dev/router` | Namespace | name of a router of its own, shared by the namespaces that name it |
 //! | `weft.dev/addresses` | Pod | `ADDRESS[,ADDRESS]`: the pod's own choice |
 //! | `weft.dev/mac` | Pod | the pod's own MAC address |
+//! | `weft.dev/load-balancer-ip` | Service | `ADDRESS[,ADDRESS]`: its load balancer addresses |
 //!
 //! Parsed once, here. Must not: look at other objects.
 
@@ -26,6 +27,9 @@ pub const ROUTER: &str = "weft.dev/router";
 pub const ADDRESSES: &str = "weft.dev/addresses";
 /// Annotation of a pod: its MAC address.
 pub const MAC: &str = "weft.dev/mac";
+
+/// Annotation of a Service: its load balancer addresses.
+pub const LOAD_BALANCER_IP: &str = "weft.dev/load-balancer-ip";
 
 /// The network that a namespace asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,11 @@ use weft_schema::nb::{LogicalRouter, LogicalRouterPort, LogicalSwitch, LogicalSw
 use weft_schema::{RowId, keys};
 
 use super::annotations::{self, NetworkSpec, SUBNETS};
+use super::host::join_id;
 use super::ipam::{ReserveError, Span, SubnetPool};
 use super::pod::PodEntry;
 use super::row::{NbRow, RowDelta};
+use super::service::{HOSTS, group_id};
 use super::{Index, Touched};
 use crate::diagnostic::{Diagnostic, ObjectRef};
 
@@ -93,12 +95,13 @@ impl Index {
             dirty.extend(refused);
             self.dirty.room = true;
         }
-        for name in dirty {
-            self.touched.switches.insert(Arc::clone(&name));
-            self.touched.router_ports.insert(Arc::clone(&name));
-            let problems = self.set_up(&name).err().unwrap_or_default();
-            self.diagnose(&ObjectRef::namespace(&name), problems);
+        for name in &dirty {
+            self.touched.switches.insert(Arc::clone(name));
+            self.touched.router_ports.insert(Arc::clone(name));
+            let problems = self.set_up(name).err().unwrap_or_default();
+            self.diagnose(&ObjectRef::namespace(name), problems);
         }
+        self.suspect_services_of(&dirty);
     }
 
     /// What a namespace asks for now; nothing if it is gone.
@@ -257,9 +260,26 @@ impl Index {
 
     /// Brings rows up to date with what `translate` touched.
     pub(super) fn write_rows(&mut self, touched: &Touched) -> Vec<RowDelta> {
-        let mut new: BTreeMap<uuid::Uuid, Option<NbRow>> = BTreeMap::new();
         let mut switches = touched.switches.clone();
         let mut routers = touched.routers.clone();
+        let mut new = std::mem::take(&mut self.services.touched_rows);
+        for (uuid, row) in self.host_rows() {
+            routers.insert(Arc::clone(&self.router));
+            new.insert(uuid, row);
+        }
+        for group in std::mem::take(&mut self.services.touched_groups) {
+            let (uuid, row) = (group_id(&group), self.services.group_row(&group));
+            if self.rows.contains_key(&uuid) != row.is_some() {
+                // It came or went, and with it what the switches of its router say.
+                let namespaces = self.routers.get(group.as_str());
+                switches.extend(namespaces.into_iter().flatten().cloned());
+                if group.ends_with(HOSTS) {
+                    let join = self.join_switch();
+                    new.extend(join.map(|join| (join.uuid(), Some(join))));
+                }
+            }
+            new.insert(uuid, row);
+        }
         for key in &touched.ports {
             new.insert(
                 RowId::<LogicalSwitchPort>::derived(&port_name(key)).uuid(),
@@ -320,7 +340,7 @@ impl Index {
 
     fn switch(&self, name: &Arc<str>) -> Option<NbRow> {
         let entry = self.namespaces.get(name)?;
-        entry.network.as_ref()?;
+        let router = &entry.network.as_ref()?.spec.router;
         let mut ports: Vec<uuid::Uuid> = entry.pods.values().filter_map(PodEntry::port).collect();
         ports.extend(self.has_router_port(name).then(|| switch_side_id(name)));
         ports.sort_unstable();
@@ -328,26 +348,35 @@ impl Index {
             uuid: RowId::<LogicalSwitch>::derived(name).uuid(),
             name: name.to_string(),
             ports,
+            load_balancer_group: self.group_of(router),
             external_ids: owned([(keys::NAMESPACE, &**name)]),
             ..LogicalSwitch::default()
         })))
     }
 
     fn router_row(&self, name: &Arc<str>) -> Option<NbRow> {
-        let namespaces = self
-            .routers
-            .get(name)
-            .filter(|namespaces| !namespaces.is_empty())?;
+        let is_of_hosts = *name == self.router && self.has_join();
+        let namespaces = self.routers.get(name);
+        if !is_of_hosts && namespaces.is_none_or(BTreeSet::is_empty) {
+            return None;
+        }
         let mut ports: Vec<uuid::Uuid> = namespaces
-            .iter()
+            .into_iter()
+            .flatten()
             .filter(|namespace| self.has_router_port(namespace))
             .map(|namespace| RowId::<LogicalRouterPort>::derived(namespace).uuid())
             .collect();
+        ports.extend(is_of_hosts.then(join_id));
         ports.sort_unstable();
+        let static_routes = match is_of_hosts {
+            true => self.ways_out(),
+            false => Vec::new(),
+        };
         Some(NbRow::LogicalRouter(Arc::new(LogicalRouter {
             uuid: RowId::<LogicalRouter>::derived(name).uuid(),
             name: name.to_string(),
             ports,
+            static_routes,
             external_ids: owned([]),
             ..LogicalRouter::default()
         })))
@@ -423,17 +452,17 @@ pub(crate) fn owned<'a>(
 }
 
 /// The switch side of a namespace's port pair. Two underscores: no pod's port is called so.
-fn switch_side_id(name: &str) -> uuid::Uuid {
+pub(super) fn switch_side_id(name: &str) -> uuid::Uuid {
     RowId::<LogicalSwitchPort>::derived(&format!("{name}_to_")).uuid()
 }
 
 /// `0a:57` and four bytes of the row's UUID: never a pod's, which begin with `0a:58`.
-fn router_mac(uuid: uuid::Uuid) -> String {
+pub(super) fn router_mac(uuid: uuid::Uuid) -> String {
     let (first, ..) = uuid.as_fields();
     let [a, b, c, d] = first.to_be_bytes();
     format!("0a:57:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
-fn overlap(a: &IpNet, b: &IpNet) -> bool {
+pub(super) fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(b) || b.contains(a)
 }

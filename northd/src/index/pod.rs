@@ -69,10 +69,13 @@ impl Index {
         let Some(name) = pod.metadata.name.as_deref().map(Arc::<str>::from) else {
             return;
         };
+        let key = (namespace, name);
+        self.observe_pod(&key, Some(pod));
         let Some(request) = request(pod) else {
-            self.delete_pod(&namespace, &name);
+            self.take_port_away(&key);
             return;
         };
+        let (namespace, name) = key;
         let entry = self.namespaces.entry(Arc::clone(&namespace)).or_default();
         if entry.pods.is_empty() {
             self.dirty.namespaces.insert(Arc::clone(&namespace));
@@ -96,23 +99,24 @@ impl Index {
 
     pub(super) fn delete_pod(&mut self, namespace: &str, name: &str) {
         let key: PodKey = (namespace.into(), name.into());
-        if !self
-            .namespaces
-            .get(namespace)
-            .is_some_and(|entry| entry.pods.contains_key(name))
-        {
+        self.observe_pod(&key, None);
+        self.take_port_away(&key);
+    }
+
+    fn take_port_away(&mut self, key: &PodKey) {
+        if self.pod(key).is_none() {
             return;
         }
-        self.give_back(&key);
-        if let Some(entry) = self.namespaces.get_mut(namespace) {
-            entry.pods.remove(name);
+        self.give_back(key);
+        if let Some(entry) = self.namespaces.get_mut(&key.0) {
+            entry.pods.remove(&key.1);
             if entry.pods.is_empty() {
                 self.dirty.namespaces.insert(Arc::clone(&key.0));
             }
         }
-        self.waiting.remove(&key);
-        self.dirty.pods.remove(&key);
-        self.diagnose(&ObjectRef::pod(namespace, name), Vec::new());
+        self.waiting.remove(key);
+        self.dirty.pods.remove(key);
+        self.diagnose(&ObjectRef::pod(&key.0, &key.1), Vec::new());
     }
 
     /// Takes a pod's address away, if it has one.
@@ -462,6 +466,21 @@ impl Index {
             .filter(|(name, _)| **name != key.1)
             .find(|(_, pod)| pod.held.as_ref().is_some_and(|held| held.mac() == mac))
             .map(|(name, _)| name.to_string())
+    }
+
+    /// The addresses of a pod's port; none if it has no port.
+    pub(super) fn pod_addresses(&self, key: &PodKey) -> Vec<IpAddr> {
+        let addressing = || {
+            let entry = self.namespaces.get(&key.0)?;
+            let index = entry.pods.get(&key.1)?.held.as_ref()?.index;
+            let network = entry.network.as_ref()?;
+            let addressing = match &network.subnets {
+                Some(pool) => pool.addressing(),
+                None => self.domains.get(&network.spec.router)?.addressing(),
+            };
+            Some(addressing.addresses(index).collect())
+        };
+        addressing().unwrap_or_default()
     }
 
     /// The row of a pod's port, if it has one.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,9 @@ use serde::de::DeserializeOwned;
 use super::files::{self, Files, FilesError};
 use super::yaml::{self, Document};
 use crate::diagnostic::{Diagnostic, ObjectRef};
-use crate::index::{ADDRESSES, MAC, Object, ROUTER, SUBNETS, is_label, is_subdomain};
+use crate::index::{
+    ADDRESSES, LOAD_BALANCER_IP, MAC, Object, ROUTER, SUBNETS, is_label, is_subdomain,
+};
 
 /// Something with the file it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +30,8 @@ pub struct Sourced<T> {
     pub value: T,
 }
 
-/// Reads a directory once: its Namespaces, and its Pods with those of Deployments. Pods are on a
-/// node only where the manifest says so.
+/// Reads a directory once: its objects, and the pods of its Deployments. Pods are on a node only where the
+/// manifest says so.
 ///
 /// # Errors
 /// The directory cannot be read. What is wrong with a file or object is a diagnostic.
@@ -57,16 +59,14 @@ struct Parsed {
 
 #[derive(Clone, Debug)]
 enum Manifest {
-    Namespace(Box<Namespace>),
-    Pod(Box<Pod>),
+    Object(Object),
     Deployment(Box<Deployment>),
 }
 
 impl Manifest {
     fn reference(&self) -> ObjectRef {
         match self {
-            Manifest::Namespace(namespace) => Object::Namespace(namespace.clone()).reference(),
-            Manifest::Pod(pod) => Object::Pod(pod.clone()).reference(),
+            Manifest::Object(object) => object.reference(),
             Manifest::Deployment(deployment) => deployment_reference(deployment),
         }
     }
@@ -147,10 +147,7 @@ impl Manifests {
             for manifest in &parsed.manifests {
                 collected.check_annotations(file, manifest);
                 match manifest {
-                    Manifest::Namespace(namespace) => {
-                        collected.add(file, Object::Namespace(namespace.clone()));
-                    }
-                    Manifest::Pod(pod) => collected.add(file, Object::Pod(pod.clone())),
+                    Manifest::Object(object) => collected.add(file, object.clone()),
                     Manifest::Deployment(deployment) => collected.add_deployment(file, deployment),
                 }
             }
@@ -177,36 +174,37 @@ impl Collected {
 
     /// Tells of annotations that look like weft's and say nothing: a slip in one would pass a tenant for one of the cluster.
     fn check_annotations(&mut self, file: &Arc<Path>, manifest: &Manifest) {
-        let (kind, metadata, field, known) = match manifest {
-            Manifest::Namespace(object) => (
-                "Namespace",
-                Some(&object.metadata),
-                "metadata.annotations",
-                [SUBNETS, ROUTER],
-            ),
-            Manifest::Pod(object) => (
-                "Pod",
-                Some(&object.metadata),
-                "metadata.annotations",
-                [ADDRESSES, MAC],
-            ),
+        let (kind, metadata, field, known): (_, _, _, &[&str]) = match manifest {
+            Manifest::Object(object) => {
+                let (metadata, known): (_, &[&str]) = match object {
+                    Object::Namespace(object) => (&object.metadata, &[SUBNETS, ROUTER]),
+                    Object::Pod(object) => (&object.metadata, &[ADDRESSES, MAC]),
+                    Object::Service(object) => (&object.metadata, &[LOAD_BALANCER_IP]),
+                    Object::Node(object) => (&object.metadata, &[]),
+                    Object::EndpointSlice(object) => (&object.metadata, &[]),
+                };
+                let kind = object.reference().kind;
+                (kind, Some(metadata), "metadata.annotations", known)
+            }
             Manifest::Deployment(object) => (
-                "Pod",
+                "Pod".to_owned(),
                 object
                     .spec
                     .as_ref()
                     .and_then(|spec| spec.template.metadata.as_ref()),
                 "spec.template.metadata.annotations",
-                [ADDRESSES, MAC],
+                &[ADDRESSES, MAC],
             ),
         };
         let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
         for key in annotations.into_iter().flat_map(BTreeMap::keys) {
             if key.starts_with(PREFIX) && !known.contains(&key.as_str()) {
-                let message = format!(
-                    "means nothing here and is passed over; a {kind} takes {}",
-                    known.join(" and ")
-                );
+                let takes = match known {
+                    [] => "none of weft's".to_owned(),
+                    known => known.join(" and "),
+                };
+                let message =
+                    format!("means nothing here and is passed over; a {kind} takes {takes}");
                 self.problem(
                     file,
                     &manifest.reference(),
@@ -264,15 +262,16 @@ impl Collected {
 
     fn has_good_name(&mut self, file: &Arc<Path>, reference: &ObjectRef) -> bool {
         let rule = "lower case letters, digits and '-', a letter or digit at either end";
-        let is_namespace = reference.kind == "Namespace";
-        let (field, name, is_good, rule) = if !is_namespace && !is_label(&reference.namespace) {
+        let is_namespaced = !matches!(reference.kind.as_str(), "Namespace" | "Node");
+        let is_short = matches!(reference.kind.as_str(), "Namespace" | "Service");
+        let (field, name, is_good, rule) = if is_namespaced && !is_label(&reference.namespace) {
             (
                 "metadata.namespace",
                 &reference.namespace,
                 false,
                 format!("at most 63 {rule}"),
             )
-        } else if is_namespace {
+        } else if is_short {
             (
                 "metadata.name",
                 &reference.name,
@@ -355,20 +354,17 @@ fn parse_document(
         namespace: metadata.namespace.unwrap_or_default(),
         name: metadata.name.unwrap_or_default(),
     };
-    match reference.kind.as_str() {
-        "Namespace" => {
-            let namespace = read(path, Some(&reference), document)?;
-            parsed.manifests.push(Manifest::Namespace(namespace));
-        }
-        "Pod" => parsed
-            .manifests
-            .push(Manifest::Pod(read(path, Some(&reference), document)?)),
+    let at = Some(&reference);
+    let object = match reference.kind.as_str() {
+        "Namespace" => Object::Namespace(read(path, at, document)?),
+        "Pod" => Object::Pod(read(path, at, document)?),
+        "Node" => Object::Node(read(path, at, document)?),
+        "Service" => Object::Service(read(path, at, document)?),
+        "EndpointSlice" => Object::EndpointSlice(read(path, at, document)?),
         "Deployment" => {
-            parsed.manifests.push(Manifest::Deployment(read(
-                path,
-                Some(&reference),
-                document,
-            )?));
+            let deployment = read(path, at, document)?;
+            parsed.manifests.push(Manifest::Deployment(deployment));
+            return Ok(());
         }
         "" => {
             return Err(Box::new(Diagnostic {
@@ -378,8 +374,12 @@ fn parse_document(
                 message: "is missing in a document; write what it is, such as Pod".into(),
             }));
         }
-        _ => parsed.passed_over.push(reference),
-    }
+        _ => {
+            parsed.passed_over.push(reference);
+            return Ok(());
+        }
+    };
+    parsed.manifests.push(Manifest::Object(object));
     Ok(())
 }
 

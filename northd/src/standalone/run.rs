@@ -18,9 +18,9 @@ use tracing::{debug, info, warn};
 use weft_ovsdb::{Connection, Event, Monitor};
 
 use super::files::{self, FileWatch, FilesError};
-use super::{Manifests, Placement, Sourced};
+use super::{Manifests, Placement, Sourced, node};
 use crate::diagnostic::{Diagnostic, ObjectRef};
-use crate::index::{self, ConfigError, Index, Object};
+use crate::index::{self, ConfigError, Index};
 use crate::northbound::Northbound;
 
 /// What to run with.
@@ -172,7 +172,10 @@ impl Task {
     fn tell_index(&mut self) {
         let records = match std::mem::replace(&mut self.is_restored, true) {
             true => Vec::new(),
-            false => self.northbound.records(),
+            false => {
+                self.index.restore_hosts(self.northbound.hosts());
+                self.northbound.records()
+            }
         };
         self.placement.restore(&records);
         let nodes: BTreeSet<Arc<str>> = self
@@ -184,8 +187,9 @@ impl Task {
         let (mut sourced, mut problems) = self.manifests.objects();
         self.placement
             .place(sourced.iter_mut().map(|sourced| &mut sourced.value), &nodes);
+        let (mut objects, unknown) = node::settle(&mut sourced, &nodes);
+        problems.extend(unknown);
         let mut files: BTreeMap<ObjectRef, Arc<Path>> = BTreeMap::new();
-        let mut objects: Vec<Object> = Vec::new();
         for Sourced { file, value } in sourced {
             files.insert(value.reference(), file);
             objects.push(value);

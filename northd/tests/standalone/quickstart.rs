@@ -67,6 +67,9 @@ fn paragraph(index: &Index, row: &NbRow) -> String {
             line("networks", format!("{:?}", row.networks));
             line("external_ids", format!("{:?}", row.external_ids));
         }
+        NbRow::LogicalRouterStaticRoute(row) => line("nexthop", row.nexthop.clone()),
+        NbRow::LoadBalancer(row) => line("vips", format!("{:?}", row.vips)),
+        NbRow::LoadBalancerGroup(row) => line("load_balancer", names(&row.load_balancer)),
     }
     lines.join("\n") + "\n"
 }

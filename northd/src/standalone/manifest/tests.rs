@@ -140,15 +140,47 @@ fn a_file_that_goes_takes_its_objects_with_it() {
 
 #[test]
 fn other_kinds_are_reported_once_each_and_passed_over() {
-    let service = "kind: Service\nmetadata: {name: web, namespace: shop}\n";
+    let secret = "kind: Secret\nmetadata: {name: web, namespace: shop}\n";
     let (objects, problems) = read(&[
-        ("a.yaml", service),
-        ("b.yaml", &format!("{service}---\n{POD}")),
+        ("a.yaml", secret),
+        ("b.yaml", &format!("{secret}---\n{POD}")),
     ]);
     assert_eq!(objects, ["Pod shop/a"]);
     assert_eq!(
         problems,
-        ["a.yaml: Service shop/web: kind Service has no meaning in stand-alone mode; passed over"]
+        ["a.yaml: Secret shop/web: kind Secret has no meaning in stand-alone mode; passed over"]
+    );
+}
+
+#[test]
+fn services_their_endpoints_and_nodes_are_objects_too() {
+    let text = "kind: Service
+metadata: {name: web, namespace: shop, annotations: {weft.dev/load-balancer-ip: 198.51.100.1, weft.dev/mac: x}}
+---
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop}
+addressType: IPv4
+endpoints: []
+---
+kind: Node
+metadata: {name: n1.example.org}
+---
+kind: Service
+metadata: {name: web.shop, namespace: shop}
+";
+    let (objects, problems) = read(&[("a.yaml", text)]);
+    let expected = [
+        "Service shop/web",
+        "EndpointSlice shop/web-1",
+        "Node n1.example.org",
+    ];
+    assert_eq!(objects, expected);
+    assert_eq!(
+        problems,
+        [
+            "a.yaml: Service shop/web: metadata.annotations[weft.dev/mac]: means nothing here and is passed over; a Service takes weft.dev/load-balancer-ip",
+            "a.yaml: Service shop/web.shop: metadata.name: \"web.shop\" is not a name for Kubernetes: at most 63 lower case letters, digits and '-', a letter or digit at either end",
+        ]
     );
 }
 
