@@ -214,7 +214,7 @@ pub(crate) struct Sessions {
 /// Where objects come from in stand-alone mode.
 #[derive(Args, Debug)]
 pub(crate) struct Manifests {
-    /// Directory of YAML files with Namespaces, Pods and Deployments (watched)
+    /// Directory of YAML files with Namespaces, Pods, Deployments, Services, EndpointSlices and Nodes (watched)
     #[arg(long, value_name = "DIR")]
     pub(crate) manifests: PathBuf,
 
@@ -222,6 +222,25 @@ pub(crate) struct Manifests {
     /// [default: 10.128.0.0/14 and fd77:6566:7400::/64]
     #[arg(long, value_name = "CIDR", value_parser = cidr)]
     pub(crate) cluster_cidr: Vec<IpNet>,
+
+    /// Network that Services without clusterIP get one from; at most one of each address family
+    /// [default: 10.96.0.0/16 and fd77:6566:7400:3::/112]
+    #[arg(long, value_name = "CIDR", value_parser = cidr)]
+    pub(crate) service_cidr: Vec<IpNet>,
+
+    /// Network that Services of type LoadBalancer without an address get one from; at most one of each address family
+    /// [default: none: they have to name one]
+    #[arg(long, value_name = "CIDR", value_parser = cidr)]
+    pub(crate) load_balancer_pool: Vec<IpNet>,
+
+    /// Give every node's host a port in the network: Services and pods from hosts, node ports, and a way out for pods
+    #[arg(long)]
+    pub(crate) hosts: bool,
+
+    /// Network that hosts have their addresses in; at most one of each address family
+    /// [default: 100.64.0.0/16 and fd77:6566:7400:1::/64]
+    #[arg(long, value_name = "CIDR", value_parser = cidr, requires = "hosts")]
+    pub(crate) join_cidr: Vec<IpNet>,
 }
 
 /// Which northbound database is looked at.

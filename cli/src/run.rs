@@ -20,6 +20,7 @@ use anyhow::{Context, Result};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use weft_controller::nodes::{self, Nodes};
+use weft_northd::index::HostConfig;
 use weft_ovsdb::Connection;
 use weft_schema::nb::DATABASE;
 
@@ -114,6 +115,14 @@ impl Parts {
         if !manifests.cluster_cidr.is_empty() {
             index.cluster_cidrs = manifests.cluster_cidr;
         }
+        if !manifests.service_cidr.is_empty() {
+            index.service_cidrs = manifests.service_cidr;
+        }
+        index.load_balancer_pool = manifests.load_balancer_pool;
+        index.hosts = manifests.hosts.then(|| match manifests.join_cidr {
+            join_cidrs if join_cidrs.is_empty() => HostConfig::default(),
+            join_cidrs => HostConfig { join_cidrs },
+        });
         let config = weft_northd::Config {
             manifests: manifests.manifests,
             index,
