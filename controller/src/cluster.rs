@@ -515,7 +515,8 @@ impl Cluster {
                     );
                 }
                 None => {
-                    tracing::info!(lsp = %port, "port released");
+                    let node = before.map(|before| tracing::field::display(before.bound.node));
+                    tracing::info!(lsp = %port, node, "port released");
                     self.inputs.push(Input::Binding(port.clone(), None));
                     self.northbound.set_up(&port, false);
                 }

@@ -140,6 +140,10 @@ pub async fn a_new_pod_changes_flows_on_its_own_node_alone_and_its_end_restores_
             changes.iter().all(|change| *change == (0, 0)),
             "left over per node: {changes:?}"
         );
+        // Who reads the log learns which port it was, and where.
+        for what in ["port bound", "port released"] {
+            lab.await_log(&[what, "lsp=shop_c", "node=n1"]).await?;
+        }
         Ok(())
     })
     .await
