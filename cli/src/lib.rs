@@ -136,6 +136,9 @@ fn bad_value(error: &clap::Error) -> Option<String> {
         .map(ToString::to_string)
         .filter(|valid| !valid.is_empty());
     let why = match (std::error::Error::source(error), valid) {
+        (Some(source), _) if source.is::<std::num::ParseIntError>() => {
+            "not a whole number, or too large a one".to_owned()
+        }
         (Some(source), _) => source.to_string(),
         (None, Some(valid)) => format!("it takes one of: {valid}"),
         (None, None) => "it takes a value".to_owned(),
@@ -214,6 +217,13 @@ mod tests {
             ),
         ] {
             assert_eq!(refused(arguments), line);
+        }
+        for number in ["x", "1.5", "99999999999999999999"] {
+            let line = refused(&["pki", "init", "/x", &format!("--days={number}")]);
+            assert_eq!(
+                line,
+                format!("--days <DAYS>: {number:?}: not a whole number, or too large a one")
+            );
         }
         for probe in [
             "tcp:x",
