@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# /usr/sbin holds ovs-vswitchd and ethtool, and is not on every user's PATH.
+# /usr/sbin holds ovs-vswitchd and is not on every user's PATH.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin"
 export PATH
 
