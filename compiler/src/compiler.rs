@@ -3,6 +3,7 @@
 //! Must not: hold a stage's logic; it only moves values between them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::compilation::{Compilation, NodeState, Statistics};
 use crate::diagnostic::Diagnostic;
@@ -66,6 +67,19 @@ impl Compiler {
                 let value = binding.map_or(Value::Absent, Value::Binding);
                 let nothing = |_: &Value, _: &Value| (Vec::new(), Vec::new());
                 self.engine.set_input(Key::Binding(port), value, nothing);
+            }
+            Input::Plug(node, port, ofport) => {
+                let value = ofport.map_or(Value::Absent, Value::Ofport);
+                let plugged = Key::PluggedNodes(Arc::clone(&port));
+                let member = [Emission::Member(plugged, Member::Node(node.clone()))];
+                let difference = |old: &Value, new: &Value| match (old.is_absent(), new.is_absent())
+                {
+                    (true, false) => (member.to_vec(), Vec::new()),
+                    (false, true) => (Vec::new(), member.to_vec()),
+                    _ => (Vec::new(), Vec::new()),
+                };
+                self.engine
+                    .set_input(Key::Plug(node, port), value, difference);
             }
         }
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub struct Diagnostic {
     /// The row's table.
     pub table: &'static str,
-    /// The row.
+    /// The row; nil where many are meant.
     pub uuid: Uuid,
     /// The row's name; empty for tables without one.
     pub name: String,
@@ -31,6 +31,8 @@ impl fmt::Display for Diagnostic {
             message,
         } = self;
         match name.is_empty() {
+            // About all rows of a kind.
+            true if uuid.is_nil() => write!(f, "{table} {column}: {message}"),
             true => write!(f, "{table} {uuid} {column}: {message}"),
             false => write!(f, "{table} {name} ({uuid}) {column}: {message}"),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use weft_schema::nb;
 
-use crate::node::{Binding, Node, NodeName};
+use crate::node::{Binding, Node, NodeName, Ofport};
 
 /// One thing that is different now.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub enum Input {
     Node(NodeName, Option<Node>),
     /// The logical switch port of this name was found on a node, moved, or is nowhere any more.
     Binding(Arc<str>, Option<Binding>),
+    /// The localnet port of this name is connected to its physical network on a node, by this port of the node's bridge, or is not any more.
+    Plug(NodeName, Arc<str>, Option<Ofport>),
 }
 
 /// How to compile.

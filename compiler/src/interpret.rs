@@ -37,6 +37,10 @@ pub trait Network {
     fn outlet(&self, datapath: DatapathRef, port: &str) -> Option<Outlet>;
     /// All ports of a datapath: the members of its multicast groups.
     fn ports(&self, datapath: DatapathRef) -> Vec<Arc<str>>;
+    /// The port of a switch by which a node is on a physical network, if it is on one.
+    fn uplink(&self, _datapath: DatapathRef, _node: &NodeName) -> Option<Arc<str>> {
+        None
+    }
     /// Those of them that take MACs that no port has.
     fn unknown_ports(&self, datapath: DatapathRef) -> Vec<Arc<str>>;
     /// Address sets and port groups.
@@ -50,6 +54,8 @@ pub enum Outlet {
     Bound(NodeName),
     /// Nowhere yet: no interface has claimed it.
     Unbound,
+    /// Out to a physical network, on each of these nodes.
+    Localnet(BTreeSet<NodeName>),
     /// Into the ingress pipeline of another datapath, on whichever node the packet is.
     Joined {
         /// The other datapath.
@@ -102,7 +108,15 @@ pub fn interpret(
             let at = Place {
                 node: node.clone(),
                 datapath,
-                from_tunnel: false,
+                from_outside: false,
+            };
+            run.enter(&at, port, packet, &mut root);
+        }
+        Some(Outlet::Localnet(nodes)) if nodes.contains(node) => {
+            let at = Place {
+                node: node.clone(),
+                datapath,
+                from_outside: true,
             };
             run.enter(&at, port, packet, &mut root);
         }
@@ -117,8 +131,8 @@ pub fn interpret(
 struct Place {
     node: NodeName,
     datapath: DatapathRef,
-    /// What came out of a tunnel never enters one.
-    from_tunnel: bool,
+    /// What came out of a tunnel, or from a physical network, never enters one.
+    from_outside: bool,
 }
 
 struct Run<'a> {
@@ -311,8 +325,30 @@ impl Run<'_> {
             _ => {}
         }
         match self.network.outlet(at.datapath, &outport) {
-            Some(Outlet::Bound(node)) if node != at.node => self.tunnel(at, &node, packet, trace),
+            Some(Outlet::Bound(node)) if node != at.node => {
+                match self.shared_network(at, &node, packet) {
+                    Some(port) => {
+                        let mut packet = packet.clone();
+                        packet.set_port(PortSymbol::Outport, port);
+                        self.egress(at, &packet, trace);
+                    }
+                    None => self.tunnel(at, &node, packet, trace),
+                }
+            }
+            Some(Outlet::Joined { .. })
+                if at.from_outside && at.datapath.kind == DatapathKind::Switch =>
+            {
+                trace.leaf(Event::Dropped(
+                    "a node routes for its own ports alone".to_owned(),
+                ));
+            }
             Some(Outlet::Bound(_) | Outlet::Joined { .. }) => self.egress(at, packet, trace),
+            Some(Outlet::Localnet(nodes)) if nodes.contains(&at.node) => {
+                self.egress(at, packet, trace);
+            }
+            Some(Outlet::Localnet(_)) => {
+                trace.leaf(Event::Dropped(format!("{outport:?} is not on {}", at.node)));
+            }
             Some(Outlet::Unbound) => {
                 trace.leaf(Event::Dropped(format!("{outport:?} is on no node")));
             }
@@ -326,13 +362,16 @@ impl Run<'_> {
             trace.leaf(Event::Dropped(format!("{outport:?} is where it came from")));
             return;
         }
-        let is_joined = || {
-            matches!(
-                self.network.outlet(at.datapath, &outport),
-                Some(Outlet::Joined { .. })
-            )
-        };
-        if at.datapath.kind == DatapathKind::Switch && is_joined() {
+        let outlet = self.network.outlet(at.datapath, &outport);
+        if matches!(outlet, Some(Outlet::Localnet(_)))
+            && (at.from_outside || self.is_from_router(at, packet))
+        {
+            let reason = "only what ports of this node send goes to the physical network";
+            trace.leaf(Event::Dropped(reason.to_owned()));
+            return;
+        }
+        let is_joined = matches!(outlet, Some(Outlet::Joined { .. }));
+        if at.datapath.kind == DatapathKind::Switch && is_joined {
             // Nothing is held against a packet on its way from a switch to a router: there are no flows to ask.
             self.leave(at, packet, trace);
             return;
@@ -360,15 +399,21 @@ impl Run<'_> {
             true => self.network.unknown_ports(at.datapath),
             false => self.network.ports(at.datapath),
         };
+        // Nodes on the physical network that a copy goes out to hear it there.
+        let uplink = self.network.uplink(at.datapath, &at.node);
+        let uplink = uplink.filter(|uplink| ports.contains(uplink));
         for port in ports {
             match self.network.outlet(at.datapath, &port) {
                 Some(Outlet::Bound(node)) if node != at.node => {
-                    nodes.insert(node);
+                    if uplink.is_none() || self.network.uplink(at.datapath, &node) != uplink {
+                        nodes.insert(node);
+                    }
                     continue;
                 }
                 Some(Outlet::Bound(_)) => {}
+                Some(Outlet::Localnet(_)) if uplink.as_ref() == Some(&port) => {}
                 // The node it came from has given its router a copy.
-                Some(Outlet::Joined { .. }) if !at.from_tunnel => {}
+                Some(Outlet::Joined { .. }) if !at.from_outside => {}
                 _ => continue,
             }
             if port == *packet.port(PortSymbol::Inport) && packet.get(Symbol::FlagsLoopback) == 0 {
@@ -378,11 +423,24 @@ impl Run<'_> {
             copy.set_port(PortSymbol::Outport, port);
             self.egress(at, &copy, trace);
         }
-        if !at.from_tunnel {
+        if !at.from_outside {
             for node in nodes {
                 self.tunnel(at, &node, packet, trace);
             }
         }
+    }
+
+    /// The localnet port by which `packet` gets to another node: packets of routers do not.
+    fn shared_network(&self, at: &Place, node: &NodeName, packet: &Packet) -> Option<Arc<str>> {
+        let uplink = self.network.uplink(at.datapath, &at.node)?;
+        let is_shared = self.network.uplink(at.datapath, node).as_ref() == Some(&uplink);
+        (is_shared && !self.is_from_router(at, packet)).then_some(uplink)
+    }
+
+    fn is_from_router(&self, at: &Place, packet: &Packet) -> bool {
+        let inport = packet.port(PortSymbol::Inport);
+        let outlet = self.network.outlet(at.datapath, inport);
+        matches!(outlet, Some(Outlet::Joined { .. }))
     }
 
     /// To every other node that holds a port of the switch, each of which looks the MAC up anew.
@@ -397,7 +455,7 @@ impl Run<'_> {
                 _ => None,
             })
             .collect();
-        if at.from_tunnel || nodes.is_empty() {
+        if at.from_outside || nodes.is_empty() {
             trace.leaf(Event::Dropped("no other node to ask".to_owned()));
             return;
         }
@@ -408,8 +466,8 @@ impl Run<'_> {
 
     /// To another node under the datapath's key, with the logical ports.
     fn tunnel(&mut self, at: &Place, node: &NodeName, packet: &Packet, trace: &mut Trace) {
-        if at.from_tunnel && packet.get(Symbol::FlagsLoopback) == 0 {
-            let reason = format!("came out of a tunnel, and {node} is through another");
+        if at.from_outside && packet.get(Symbol::FlagsLoopback) == 0 {
+            let reason = format!("came from outside, and {node} is through a tunnel");
             trace.leaf(Event::Dropped(reason));
             return;
         }
@@ -420,7 +478,7 @@ impl Run<'_> {
         let at = Place {
             node: node.clone(),
             datapath: at.datapath,
-            from_tunnel: true,
+            from_outside: true,
         };
         let mut arrived = bare(packet);
         for symbol in PortSymbol::ALL {
@@ -443,8 +501,8 @@ impl Run<'_> {
             return;
         }
         // A packet that was turned round may go back where it came from.
-        if at.from_tunnel && packet.get(Symbol::FlagsLoopback) == 0 {
-            let reason = format!("came out of a tunnel, and {node} is through another");
+        if at.from_outside && packet.get(Symbol::FlagsLoopback) == 0 {
+            let reason = format!("came from outside, and {node} is through a tunnel");
             trace.leaf(Event::Dropped(reason));
             return;
         }
@@ -455,7 +513,7 @@ impl Run<'_> {
         let at = Place {
             node: node.clone(),
             datapath: at.datapath,
-            from_tunnel: true,
+            from_outside: true,
         };
         self.first_stage(&at, Pipeline::Egress, bare(packet), branch);
     }
@@ -464,6 +522,17 @@ impl Run<'_> {
     fn leave(&mut self, at: &Place, packet: &Packet, trace: &mut Trace) {
         let port = packet.port(PortSymbol::Outport).clone();
         match self.network.outlet(at.datapath, &port) {
+            Some(Outlet::Localnet(nodes)) if nodes.contains(&at.node) => {
+                let node = at.node.clone();
+                trace.leaf(Event::Delivered {
+                    node: node.clone(),
+                    port: port.clone(),
+                });
+                let packet = bare(packet);
+                self.outcome
+                    .deliveries
+                    .insert(Delivery { node, port, packet });
+            }
             Some(Outlet::Bound(node)) if node == at.node => {
                 trace.leaf(Event::Delivered {
                     node: node.clone(),
@@ -478,7 +547,7 @@ impl Run<'_> {
                 let at = Place {
                     datapath,
                     // Crossing a port forgets where the packet came in.
-                    from_tunnel: false,
+                    from_outside: false,
                     ..at.clone()
                 };
                 self.enter(&at, &port, packet, trace);

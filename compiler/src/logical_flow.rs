@@ -87,6 +87,8 @@ pub enum NodeSet {
     Subnets(Uuid, Vec<ipnet::IpNet>),
     /// Nodes that hold a port of this switch that may send from any address.
     Unguarded(Uuid),
+    /// Nodes on which this localnet port is in use.
+    Localnet(Uuid),
 }
 
 /// A logical flow.

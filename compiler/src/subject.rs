@@ -87,7 +87,7 @@ impl Compiler {
                     switch.map_or("", |switch| &switch.name),
                 )
             }
-            Unit::Port(uuid) => {
+            Unit::Port(uuid) | Unit::Localnet(uuid) => {
                 let port = peek(Key::SwitchPortRow(*uuid)).switch_port_row();
                 row(
                     "Logical_Switch_Port",

@@ -12,6 +12,7 @@
 pub(crate) mod address;
 mod domain;
 mod key_table;
+mod localnet;
 mod location;
 mod place;
 mod route;
@@ -26,7 +27,7 @@ pub(crate) use place::{DERIVED_MAC_HIGH, Place, Spread};
 pub(crate) use route::{Route, Side};
 pub(crate) use router_port::{Face, Link, RouterPort, owns_mac};
 pub(crate) use row::{UNSERVED, change_of, difference};
-pub(crate) use switch_port::{ParsedPort, SwitchPort};
+pub(crate) use switch_port::{Localnet, ParsedPort, SwitchPort};
 
 use crate::engine::{Key, Reader, Value};
 use crate::unit;
@@ -36,6 +37,7 @@ pub(crate) fn compute(reader: &mut Reader<'_>, key: &Key, old: &Value) -> Value 
     match key {
         Key::DatapathName(datapath) => row::datapath_name(reader, *datapath),
         Key::UnservedWarning(table) => row::unserved_warning(reader, table),
+        Key::UnservedType(kind) => switch_port::unserved_type(reader, kind),
         Key::ParsedPort(port) => switch_port::parse(reader, *port),
         Key::SwitchPort(port) => switch_port::judge(reader, *port),
         Key::RouterPort(port) => router_port::parse(reader, *port),
@@ -52,6 +54,7 @@ pub(crate) fn compute(reader: &mut Reader<'_>, key: &Key, old: &Value) -> Value 
         Key::Decided(route) => route::decided(reader, *route),
         Key::Place(port) => place::place(reader, *port),
         Key::Spread(port, network) => place::spread(reader, *port, *network),
+        Key::Plugs(port) => localnet::plugs(reader, *port),
         Key::Unit(unit) => unit::compile(reader, unit, old),
         Key::Placed(unit) => unit::place(reader, unit),
         _ => Value::Absent,

@@ -12,6 +12,7 @@ mod common;
 mod draft;
 mod gateway;
 mod groups;
+mod localnet;
 mod location;
 mod node;
 mod placed;
@@ -48,6 +49,8 @@ pub enum Unit {
     Groups(Uuid, NodeName),
     /// A switch port.
     Port(Uuid),
+    /// A switch port that is a physical network.
+    Localnet(Uuid),
 }
 
 /// Makes a unit's flows.
@@ -62,6 +65,7 @@ pub(crate) fn compile(reader: &mut Reader<'_>, unit: &Unit, old: &Value) -> Valu
         Unit::Location(router, node) => location::compile(reader, &mut draft, *router, node),
         Unit::Groups(switch, node) => groups::compile(reader, &mut draft, *switch, node),
         Unit::Port(port) => port::compile(reader, &mut draft, *port),
+        Unit::Localnet(port) => localnet::compile(reader, &mut draft, *port),
     };
     draft.finish(reader, old)
 }

@@ -176,7 +176,16 @@ impl<'a> View<'a> {
         if parsed.switch != switch {
             return None;
         }
-        if !self.peek(&Key::SwitchPort(port)).is_absent() {
+        let read = self.peek(&Key::SwitchPort(port)).switch_port();
+        if read.is_some_and(|read| read.localnet.is_some()) {
+            let members = self.peek(&Key::NodesOfLocalnet(port)).set().keys();
+            let nodes = members.filter_map(|member| match member {
+                Member::Node(node) => Some(node.clone()),
+                _ => None,
+            });
+            return Some(Outlet::Localnet(nodes.collect()));
+        }
+        if read.is_some() {
             let place = self.peek(&Key::Place(port)).place();
             return Some(place.map_or(Outlet::Unbound, |place| Outlet::Bound(place.node.clone())));
         }
@@ -275,6 +284,12 @@ impl Network for View<'_> {
                 ports.map(|port| port.name.clone()).collect()
             }
         }
+    }
+
+    fn uplink(&self, datapath: DatapathRef, node: &NodeName) -> Option<Arc<str>> {
+        let port = self.first_row(&Key::Uplink(datapath.uuid, node.clone()))?;
+        let read = self.peek(&Key::SwitchPort(port)).switch_port()?;
+        Some(Arc::clone(&read.name))
     }
 
     fn unknown_ports(&self, datapath: DatapathRef) -> Vec<Arc<str>> {

@@ -59,6 +59,11 @@ pub const REQUESTED_CHASSIS: &str = "requested-chassis";
 /// On a switch port of type `router`: the router port it is joined to.
 pub const ROUTER_PORT: &str = "router-port";
 
+/// On a switch port of type `localnet`: the physical network it is joined to, as [`OVN_BRIDGE_MAPPINGS`] names it.
+pub const NETWORK_NAME: &str = "network_name";
+/// On both patch ports between the integration bridge and another: the `localnet` port that they are.
+pub const OVN_LOCALNET_PORT: &str = "ovn-localnet-port";
+
 /// Name of the chassis.
 pub const SYSTEM_ID: &str = "system-id";
 /// Tunnel address of the chassis.

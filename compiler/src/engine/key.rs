@@ -27,6 +27,8 @@ pub(crate) enum Key {
     RouteRow(Uuid),
     Binding(Arc<str>),
     Node(NodeName),
+    /// Where on a node a localnet port, by name, is connected to its physical network.
+    Plug(NodeName, Arc<str>),
     // Allotted keys, level 1.
     DatapathNumber(Uuid),
     /// Datapath, port.
@@ -40,9 +42,13 @@ pub(crate) enum Key {
     /// Switch ports of type `router` that name this router port.
     SwitchSides(Arc<str>),
     Nodes,
+    /// Nodes on which a localnet port, by name, is connected to its physical network.
+    PluggedNodes(Arc<str>),
     /// Rows that hold something of this table, which is not served yet.
     Unserved(&'static str),
     // Level 2.
+    /// Says that switch ports of a type are not served.
+    UnservedType(Arc<str>),
     DatapathName(Uuid),
     ParsedPort(Uuid),
     RouterPort(Uuid),
@@ -65,6 +71,7 @@ pub(crate) enum Key {
     // Level 5.
     ConnectedOf(Uuid),
     Obstacles(Uuid),
+    LocalnetsOf(Uuid),
     Component(Uuid),
     // Level 6.
     Subnets(Uuid),
@@ -100,11 +107,17 @@ pub(crate) enum Key {
     NodesOfDomain(Uuid),
     // Level 10.
     Spread(Uuid, IpNet),
+    /// Where a localnet port is in use.
+    Plugs(Uuid),
     // Relations, level 11.
     /// Networks of a router port whose addresses are switched, not located.
     Switched(Uuid),
     Prefixes(Uuid, NodeName),
     Doubles(Uuid),
+    /// Nodes on which a localnet port is in use.
+    NodesOfLocalnet(Uuid),
+    /// The localnet port of a switch that is in use on a node: one at most.
+    Uplink(Uuid, NodeName),
     // Level 12.
     Plain(Uuid),
     // Level 13.
@@ -124,23 +137,23 @@ impl Key {
         use Key::*;
         match self {
             SwitchRow(_) | SwitchPortRow(_) | RouterRow(_) | RouterPortRow(_) | RouteRow(_)
-            | Binding(_) | Node(_) => 0,
+            | Binding(_) | Node(_) | Plug(..) => 0,
             DatapathNumber(_) | PortNumber(..) | SwitchPortsNamed(_) | RouterPortsNamed(_)
             | SwitchesOf(_) | RoutersOf(_) | RoutersOfRoute(_) | SwitchSides(_) | Nodes
-            | Unserved(_) => 1,
-            DatapathName(_) | ParsedPort(_) | RouterPort(_) => 2,
+            | PluggedNodes(_) | Unserved(_) => 1,
+            DatapathName(_) | ParsedPort(_) | RouterPort(_) | UnservedType(_) => 2,
             Links | RouterPortsOn(_) | MacClaims(..) | AddressClaims(..) | TagClaims(..)
             | NetworkClaims(..) | Face(_) | PortsOfRouter(_) => 3,
             SwitchPort(_) | Connected(_) | Components | UnservedWarning(_) => 4,
-            ConnectedOf(_) | Obstacles(_) | Component(_) => 5,
+            ConnectedOf(_) | Obstacles(_) | LocalnetsOf(_) | Component(_) => 5,
             Subnets(_) | PlainShape(_) | Route(_) => 6,
             SubnetOf(..) | RouteGroup(..) | NextHops(..) | RoutedPorts(_) | SourceRoutes(_) => 7,
             Place(_) | Decided(_) => 8,
             StaticPrefixes(_) | DiscardedPrefixes(_) | PortsAt(..) | UnknownPortsAt(..)
             | NodesOfSwitch(_) | NodesOfUnknown(_) | NodesOfSubnet(..) | NodesOfNoSubnet(_)
             | NodesUnguarded(_) | NodesOfDomain(_) | Underived(..) => 9,
-            Spread(..) => 10,
-            Prefixes(..) | Doubles(_) | Switched(_) => 11,
+            Spread(..) | Plugs(_) => 10,
+            Prefixes(..) | Doubles(_) | Switched(_) | NodesOfLocalnet(_) | Uplink(..) => 11,
             Plain(_) => 12,
             Routed(_) => 13,
             Key::Unit(_) => 14,
@@ -159,6 +172,7 @@ impl Key {
             | Key::RoutersOfRoute(_)
             | Key::SwitchSides(_)
             | Key::Nodes
+            | Key::PluggedNodes(_)
             | Key::Unserved(_)
             | Key::Links
             | Key::RouterPortsOn(_)
@@ -169,12 +183,15 @@ impl Key {
             | Key::PortsOfRouter(_)
             | Key::ConnectedOf(_)
             | Key::Obstacles(_)
+            | Key::LocalnetsOf(_)
             | Key::RouteGroup(..)
             | Key::NextHops(..)
             | Key::RoutedPorts(_)
             | Key::SourceRoutes(_)
             | Key::Prefixes(..)
             | Key::Switched(_)
+            | Key::NodesOfLocalnet(_)
+            | Key::Uplink(..)
             | Key::Doubles(_) => true,
             _ => self.level() == 9,
         }

@@ -2,6 +2,7 @@
 //!
 //! Must not: be expensive to clone; anything large is behind an `Arc`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use weft_schema::nb;
 
 use super::Members;
-use crate::node::{Binding, Node};
+use crate::node::{Binding, Node, NodeName, Ofport};
 use crate::topology::{Face, ParsedPort, Place, Route, Routed, RouterPort, Spread, SwitchPort};
 use crate::unit::{CompiledUnit, PlacedUnit};
 
@@ -26,6 +27,7 @@ pub(crate) enum Value {
     RouteRow(Arc<nb::LogicalRouterStaticRoute>),
     Binding(Binding),
     Node(Node),
+    Ofport(Ofport),
     Number(u32),
     /// A relation: members and how often each was put in.
     Set(Members<u32>),
@@ -42,6 +44,8 @@ pub(crate) enum Value {
     Route(Arc<Route>),
     Place(Place),
     Spread(Spread),
+    /// Nodes on which a localnet port is in use, and by which port of each one's bridge.
+    Plugs(Arc<BTreeMap<NodeName, Ofport>>),
     Flag,
     Routed(Arc<Routed>),
     Unit(Arc<CompiledUnit>),
@@ -68,6 +72,7 @@ impl Value {
         route_row: RouteRow -> Arc<nb::LogicalRouterStaticRoute>;
         binding: Binding -> Binding;
         node: Node -> Node;
+        ofport: Ofport -> Ofport;
         number: Number -> u32;
         name: Name -> Arc<str>;
         parsed_port: ParsedPort -> Arc<ParsedPort>;
@@ -81,6 +86,7 @@ impl Value {
         route: Route -> Arc<Route>;
         place: Place -> Place;
         spread: Spread -> Spread;
+        plugs: Plugs -> Arc<BTreeMap<NodeName, Ofport>>;
         routed: Routed -> Arc<Routed>;
         unit: Unit -> Arc<CompiledUnit>;
         placed: Placed -> Arc<PlacedUnit>;

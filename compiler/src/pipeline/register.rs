@@ -19,8 +19,8 @@ pub struct RegisterField {
 
 /// Number of the register that holds `flags`.
 pub const FLAGS: u8 = 10;
-/// The bit of `flags` of a packet that another node sent to a port or group.
-pub const FROM_TUNNEL: u32 = 1 << 25;
+/// The bit of `flags` of a packet that another node sent to a port or group, or that came from a physical network.
+pub const FROM_OUTSIDE: u32 = 1 << 25;
 /// Number of the register that holds the OpenFlow port (and conntrack zone) of the port worked on.
 pub const OFPORT: u8 = 13;
 /// Number of the register that holds `inport`.
@@ -59,11 +59,11 @@ pub const ALL: &[RegisterField] = &[
         meaning: "a neighbour advertisement half made",
     },
     RegisterField {
-        name: "flags.from_tunnel",
+        name: "flags.from_outside",
         field: "reg10",
         low: 25,
         width: 1,
-        meaning: "another node sent the packet to a port or group: it goes to a port of this node, and into no router",
+        meaning: "another node sent the packet to a port or group, or it came from a physical network: it goes to a port of this node, and neither into a router nor out of a localnet port",
     },
     RegisterField {
         name: "ofport",

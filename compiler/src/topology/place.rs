@@ -25,6 +25,9 @@ pub(super) fn place(reader: &mut Reader<'_>, port: Uuid) -> Value {
     let Some(switch_port) = reader.read(Key::SwitchPort(port)).switch_port().cloned() else {
         return Value::Absent;
     };
+    if switch_port.localnet.is_some() {
+        return Value::Absent;
+    }
     let interface = switch_port.nest.as_ref().map(|nest| &nest.parent);
     let key = Key::Binding(Arc::clone(interface.unwrap_or(&switch_port.name)));
     let Some(binding) = reader.read(key).binding().cloned() else {

@@ -91,6 +91,11 @@ pub(super) fn networks(row: &nb::LogicalRouterPort) -> (Vec<IpNet>, Vec<String>)
     (good, bad)
 }
 
+/// Whether only some nodes may host a port. Not served yet: it is on every node.
+pub(super) fn is_gateway(row: &nb::LogicalRouterPort) -> bool {
+    !row.gateway_chassis.is_empty() || row.ha_chassis_group.is_some()
+}
+
 /// Reads a row, and claims what it has.
 pub(super) fn parse(reader: &mut Reader<'_>, port: Uuid) -> Value {
     let Some(row) = reader
@@ -131,11 +136,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, port: Uuid) -> Value {
         reader.diagnose(diagnostic(&row, "networks", message));
     }
     let link = link(reader, &row);
-    let is_gateway = !row.gateway_chassis.is_empty() || row.ha_chassis_group.is_some();
-    if is_gateway {
-        let message = "gateway ports are not served yet; the port is on every node".to_owned();
-        reader.diagnose(diagnostic(&row, "gateway_chassis", message));
-    }
+    let is_gateway = is_gateway(&row);
     emit(reader, port, router, mac, &networks, &link);
     Value::RouterPort(Arc::new(RouterPort {
         name,

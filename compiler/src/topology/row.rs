@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use uuid::Uuid;
 use weft_schema::{keys, nb};
 
-use super::router_port;
+use super::{router_port, switch_port};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Emission, Key, Member, Reader, Value};
 use crate::unit::Unit;
@@ -150,6 +150,16 @@ fn emissions(row: &Value) -> Vec<Emission> {
                 Emission::Demand(Key::Place(row.uuid)),
                 Emission::Demand(Key::Placed(Unit::Port(row.uuid))),
             ];
+            match row.kind.as_str() {
+                "localnet" => all.extend([
+                    Emission::Demand(Key::Plugs(row.uuid)),
+                    Emission::Demand(Key::Placed(Unit::Localnet(row.uuid))),
+                ]),
+                kind if switch_port::is_unserved(kind) => {
+                    all.push(Emission::Demand(Key::UnservedType(Arc::from(kind))));
+                }
+                _ => {}
+            }
             if let ("router", Some(peer)) = (row.kind.as_str(), row.options.get(keys::ROUTER_PORT))
             {
                 all.push(member(Key::SwitchSides(Arc::from(peer.as_str())), row.uuid));
@@ -166,6 +176,9 @@ fn emissions(row: &Value) -> Vec<Emission> {
                 Emission::Demand(Key::Connected(row.uuid)),
                 Emission::Demand(Key::Placed(Unit::RouterPort(row.uuid))),
             ];
+            if router_port::is_gateway(row) {
+                all.push(member(Key::Unserved(GATEWAY_CHASSIS), row.uuid));
+            }
             for network in router_port::networks(row).0 {
                 let network = network.trunc();
                 all.push(Emission::Demand(Key::Spread(row.uuid, network)));
@@ -234,43 +247,40 @@ pub(super) fn listed_twice(
     }
 }
 
-/// One warning for all rows of a table that is not served.
-pub(super) fn unserved_warning(reader: &mut Reader<'_>, table: &'static str) -> Value {
-    let rows = reader.rows(Key::Unserved(table));
-    if let Some(first) = rows.first() {
-        let is_switch = !reader.read(Key::SwitchRow(*first)).is_absent();
-        let name = reader.read(Key::DatapathName(*first)).name().cloned();
-        let (count, name) = (rows.len(), name.unwrap_or_default());
-        let column = match table {
-            "ACL" => "acls",
-            "QoS" => "qos_rules",
-            "Load_Balancer" => "load_balancer",
-            "NAT" => "nat",
-            _ => "policies",
+/// One warning for all rows of a table that is not served. It names and counts none of them, so that it stays the same while they come and go.
+pub(super) fn unserved_warning(reader: &mut Reader<'_>, unserved: &'static str) -> Value {
+    if !reader.is_empty(Key::Unserved(unserved)) {
+        let (table, column) = match unserved {
+            "ACL" => ("Logical_Switch", "acls"),
+            "QoS" => ("Logical_Switch", "qos_rules"),
+            "NAT" => ("Logical_Router", "nat"),
+            "Logical_Router_Policy" => ("Logical_Router", "policies"),
+            GATEWAY_CHASSIS => ("Logical_Router_Port", "gateway_chassis"),
+            _ => ("Load_Balancer", "vips"),
+        };
+        let effect = match unserved {
+            GATEWAY_CHASSIS => "a port with it is on every node",
+            _ => "its rows have no effect",
         };
         reader.diagnose(Diagnostic {
-            table: if is_switch {
-                "Logical_Switch"
-            } else {
-                "Logical_Router"
-            },
-            uuid: *first,
-            name: name.to_string(),
+            table,
+            uuid: Uuid::nil(),
+            name: String::new(),
             column,
-            message: format!(
-                "{table} is not served yet; its rows have no effect (on {count} {})",
-                if count == 1 { "datapath" } else { "datapaths" }
-            ),
+            message: format!("{unserved} is not served yet; {effect}"),
         });
     }
     Value::Absent
 }
 
 /// Tables that get one warning each.
-pub(crate) const UNSERVED: [&str; 5] = [
+pub(crate) const UNSERVED: [&str; 6] = [
     "ACL",
     "QoS",
     "Load_Balancer",
     "NAT",
     "Logical_Router_Policy",
+    GATEWAY_CHASSIS,
 ];
+/// That only some nodes may host a router port; `ha_chassis_group` says the same.
+const GATEWAY_CHASSIS: &str = "Gateway_Chassis";

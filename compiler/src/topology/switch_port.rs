@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 use weft_expr::Mac;
-use weft_schema::nb;
+use weft_schema::{keys, nb};
 
 use super::address::{self, Address, Security};
 use super::{router_port, row};
@@ -24,6 +24,7 @@ pub(crate) struct ParsedPort {
     pub(crate) switch: Uuid,
     pub(crate) kind: PortKind,
     pub(crate) nest: Option<Nest>,
+    pub(crate) localnet: Option<Localnet>,
     pub(crate) addresses: Vec<(Mac, Vec<IpAddr>)>,
     pub(crate) takes_unknown: bool,
     pub(crate) security: Vec<Security>,
@@ -38,6 +39,15 @@ pub(crate) struct Nest {
     pub(crate) tag: u16,
 }
 
+/// How a localnet port's frames travel on its physical network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Localnet {
+    /// In this VLAN, 1 to 4095; `None`: without a tag.
+    pub(crate) vlan: Option<u16>,
+    /// Ethernet type of the tag.
+    pub(crate) ethertype: u16,
+}
+
 /// What a switch port is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PortKind {
@@ -45,14 +55,17 @@ pub(crate) enum PortKind {
     Interface,
     /// The switch's side of a router port.
     Router,
+    /// A physical network, on every node that has it.
+    Localnet,
 }
 
-/// A port of a switch: an interface, with the addresses that are its own.
+/// A port of a switch: an interface or a physical network, with the addresses that are its own.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct SwitchPort {
     pub(crate) name: Arc<str>,
     pub(crate) switch: Uuid,
     pub(crate) nest: Option<Nest>,
+    pub(crate) localnet: Option<Localnet>,
     pub(crate) addresses: Vec<(Mac, Vec<IpAddr>)>,
     pub(crate) takes_unknown: bool,
     /// Empty: nothing is checked.
@@ -115,6 +128,13 @@ pub(super) fn parse(reader: &mut Reader<'_>, port: Uuid) -> Value {
     let Some(kind) = kind(reader, &row) else {
         return Value::Absent;
     };
+    let localnet = match kind {
+        PortKind::Localnet => localnet(reader, &row),
+        PortKind::Interface | PortKind::Router => None,
+    };
+    if kind == PortKind::Localnet && localnet.is_none() {
+        return Value::Absent;
+    }
     let nest = match nest(&row) {
         Ok(nest) => nest,
         Err(message) => {
@@ -131,11 +151,12 @@ pub(super) fn parse(reader: &mut Reader<'_>, port: Uuid) -> Value {
         switch,
         kind,
         nest,
+        localnet,
         addresses: Vec::new(),
         takes_unknown: false,
         security: Vec::new(),
     };
-    if kind == PortKind::Interface {
+    if kind != PortKind::Router {
         read_addresses(reader, &row, &mut parsed);
         read_security(reader, &row, &mut parsed);
         for (mac, ips) in &parsed.addresses {
@@ -159,12 +180,69 @@ fn kind(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) -> Option<PortKind
             check_peer(reader, row);
             Some(PortKind::Router)
         }
-        kind => {
-            let message = format!("type {kind:?} is not served yet; the port is left out");
-            reader.diagnose(diagnostic(row, "type", message));
-            None
-        }
+        "localnet" => Some(PortKind::Localnet),
+        // Said once for all ports of the type: see `unserved_type`.
+        _ => None,
     }
+}
+
+/// Whether ports of a type are left out.
+pub(super) fn is_unserved(kind: &str) -> bool {
+    !["", "router", "localnet"].contains(&kind)
+}
+
+/// One warning for all ports of a type that is not served. It names none of them, so that it stays the same while they come and go.
+pub(super) fn unserved_type(reader: &mut Reader<'_>, kind: &Arc<str>) -> Value {
+    let why = match TYPES_TO_COME.contains(&&**kind) {
+        true => "is not served yet",
+        false => "is none that there is",
+    };
+    reader.diagnose(Diagnostic {
+        table: "Logical_Switch_Port",
+        uuid: Uuid::nil(),
+        name: String::new(),
+        column: "type",
+        message: format!(
+            "type {kind:?} {why}; ports of it are left out (ovn-nbctl find Logical_Switch_Port type={kind} lists them)"
+        ),
+    });
+    Value::Absent
+}
+
+/// What `options` and `tag` of a localnet port say. As with nested ports a tag that was asked for is as good as one in use.
+fn localnet(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) -> Option<Localnet> {
+    if row
+        .options
+        .get(keys::NETWORK_NAME)
+        .is_none_or(String::is_empty)
+    {
+        let message = format!(
+            "options:{} is missing; it names the physical network, as in external_ids:{} of the nodes; the port is left out",
+            keys::NETWORK_NAME,
+            keys::OVN_BRIDGE_MAPPINGS
+        );
+        reader.diagnose(diagnostic(row, "options", message));
+        return None;
+    }
+    let tag = row.tag.or(row.tag_request).filter(|tag| *tag != 0);
+    let vlan = tag.map(u16::try_from).transpose().ok();
+    let Some(vlan) = vlan.filter(|vlan| vlan.is_none_or(|vlan| vlan <= 4095)) else {
+        let message = "the tag is none from 1 to 4095; the port is left out".to_owned();
+        reader.diagnose(diagnostic(row, "tag", message));
+        return None;
+    };
+    let ethertype = match row.options.get(ETHERTYPE).map(String::as_str) {
+        None | Some("802.11q") => 0x8100,
+        Some("802.11ad") => 0x88a8,
+        Some(other) => {
+            let message = format!(
+                "options:{ETHERTYPE} {other:?} is neither 802.11q nor 802.11ad; taking 802.11q"
+            );
+            reader.diagnose(diagnostic(row, "options", message));
+            0x8100
+        }
+    };
+    Some(Localnet { vlan, ethertype })
 }
 
 /// What `parent_name` and `tag` say. A tag that was asked for and not 0 is as good as one in use: nothing else could be chosen.
@@ -188,7 +266,7 @@ fn nest(row: &nb::LogicalSwitchPort) -> Result<Option<Nest>, String> {
 
 /// Says so if a port of type `router` leads to no router, or to one that another port is joined to.
 fn check_peer(reader: &mut Reader<'_>, row: &nb::LogicalSwitchPort) {
-    let peer = row.options.get(weft_schema::keys::ROUTER_PORT);
+    let peer = row.options.get(keys::ROUTER_PORT);
     let message = match peer {
         None => {
             "options:router-port is missing; it names the router port to be joined to".to_owned()
@@ -266,7 +344,7 @@ pub(super) fn judge(reader: &mut Reader<'_>, port: Uuid) -> Value {
     let Some(parsed) = reader.read(Key::ParsedPort(port)).parsed_port().cloned() else {
         return Value::Absent;
     };
-    if parsed.kind != PortKind::Interface {
+    if parsed.kind == PortKind::Router {
         return Value::Absent;
     }
     if let Some(nest) = &parsed.nest
@@ -310,10 +388,17 @@ pub(super) fn judge(reader: &mut Reader<'_>, port: Uuid) -> Value {
         let member = Member::Obstacle("unknown addresses");
         reader.emit(Emission::Member(Key::Obstacles(parsed.switch), member));
     }
+    if parsed.localnet.is_some() {
+        let member = Member::Obstacle("a physical network");
+        reader.emit(Emission::Member(Key::Obstacles(parsed.switch), member));
+        let localnets = Key::LocalnetsOf(parsed.switch);
+        reader.emit(Emission::Member(localnets, Member::Row(port)));
+    }
     Value::SwitchPort(Arc::new(SwitchPort {
         name: Arc::clone(&parsed.name),
         switch: parsed.switch,
         nest: parsed.nest.clone(),
+        localnet: parsed.localnet,
         addresses,
         takes_unknown: parsed.takes_unknown,
         security: parsed.security.clone(),
@@ -358,3 +443,17 @@ fn holds(
     }
     false
 }
+
+/// Types that ovn-nb(5) has and that are left out so far.
+const TYPES_TO_COME: [&str; 8] = [
+    "external",
+    "l2gateway",
+    "localport",
+    "remote",
+    "switch",
+    "virtual",
+    "vtep",
+    "l3gateway",
+];
+/// Which tag a localnet port has: OVN's key.
+const ETHERTYPE: &str = "ethtype";

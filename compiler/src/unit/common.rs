@@ -214,13 +214,13 @@ fn physical(draft: &mut Draft) {
     };
     let to_port = |key: u16| Match::new().exact(Field::Reg(register::OUTPORT), key);
     // Its sender has routed it, if it was to be: from here it goes to a port, and not on to another node.
-    let from_tunnel = || OfAction::SetField {
+    let from_outside = || OfAction::SetField {
         field: Field::Reg(register::FLAGS),
-        value: register::FROM_TUNNEL.into(),
-        mask: register::FROM_TUNNEL.into(),
+        value: register::FROM_OUTSIDE.into(),
+        mask: register::FROM_OUTSIDE.into(),
     };
     let lookup = vec![
-        from_tunnel(),
+        from_outside(),
         OfAction::set(Field::Reg(register::OUTPORT), 0u8),
         resubmit(Stage::LsInL2Lkup.table()),
     ];
@@ -240,7 +240,7 @@ fn physical(draft: &mut Draft) {
         table::TUNNEL_IN,
         0,
         Match::new(),
-        vec![from_tunnel(), resubmit(table::OUTPUT)],
+        vec![from_outside(), resubmit(table::OUTPUT)],
     );
     let ofport = Subfield::new(Field::Reg(register::OFPORT), 0, 16);
     add(

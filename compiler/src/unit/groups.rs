@@ -3,6 +3,8 @@
 //! One copy for each other node, one for each port here. A group's copies to other nodes go nowhere when the packet came out of the
 //! tunnel, because Open vSwitch sends no packet out of the port it came in by: what came out of a tunnel never enters one.
 //!
+//! Where the switch has a physical network, one copy goes out there, for all nodes that have it too; nodes without it get theirs by the tunnel.
+//!
 //! Must not: send to nodes that hold no port of the switch.
 
 use openflow_rs::{Action as OfAction, Bucket, Field, Group, GroupType};
@@ -19,25 +21,30 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, switch: Uuid, 
         return;
     };
     let at = Scope::At(node.clone());
-    let ports = local_buckets(reader, switch, Key::PortsAt(switch, node.clone()));
-    let nodes = remote_buckets(reader, Key::NodesOfSwitch(switch), node);
+    let uplink = Uplink::of(reader, switch, node);
+    let mut ports = reader.rows(Key::PortsAt(switch, node.clone()));
+    ports.extend(uplink.as_ref().map(|uplink| uplink.port));
+    let ports = local_buckets(reader, switch, ports);
+    let nodes = remote_buckets(reader, Key::NodesOfSwitch(switch), node, uplink.as_ref());
     let is_alone = nodes.is_empty();
     let mut flood = Multicast {
         draft,
         node,
         at,
         datapath,
-        actions: Vec::new(),
+        others: None,
+        here: None,
     };
-    flood.add(GroupId::remote(datapath), nodes);
-    flood.add(GroupId::local(datapath), ports);
-    flood.finish(PortKey::FLOOD);
+    flood.others = flood.add(GroupId::remote(datapath), nodes);
+    flood.here = flood.add(GroupId::local(datapath), ports);
+    flood.finish(PortKey::FLOOD, uplink.is_some());
     if !is_alone && !reader.read(Key::Routed(switch)).is_absent() {
         let actions = vec![OfAction::Group(GroupId::remote(datapath).get())];
         let flow = port_flow(table::OUTPUT, datapath, PortKey::ELSEWHERE, actions);
         draft.physical(&Scope::At(node.clone()), flow);
     }
-    unknown(reader, draft, switch, node, datapath);
+    let uplink = uplink.filter(|uplink| uplink.takes_unknown);
+    unknown(reader, draft, switch, node, datapath, uplink.as_ref());
 }
 
 /// The ports that take MACs that no port has.
@@ -47,20 +54,45 @@ fn unknown(
     switch: Uuid,
     node: &NodeName,
     datapath: DatapathKey,
+    uplink: Option<&Uplink>,
 ) {
-    let ports = local_buckets(reader, switch, Key::UnknownPortsAt(switch, node.clone()));
-    let nodes = remote_buckets(reader, Key::NodesOfUnknown(switch), node);
+    let mut ports = reader.rows(Key::UnknownPortsAt(switch, node.clone()));
+    ports.extend(uplink.map(|uplink| uplink.port));
+    let ports = local_buckets(reader, switch, ports);
+    let nodes = remote_buckets(reader, Key::NodesOfUnknown(switch), node, uplink);
+    let is_bridged = !reader.is_empty(Key::LocalnetsOf(switch));
     let at = Scope::At(node.clone());
     let mut unknown = Multicast {
         draft,
         node,
         at,
         datapath,
-        actions: Vec::new(),
+        others: None,
+        here: None,
     };
-    unknown.add(GroupId::remote_unknown(datapath), nodes);
-    unknown.add(GroupId::local_unknown(datapath), ports);
-    unknown.finish(PortKey::UNKNOWN);
+    unknown.others = unknown.add(GroupId::remote_unknown(datapath), nodes);
+    unknown.here = unknown.add(GroupId::local_unknown(datapath), ports);
+    unknown.finish(PortKey::UNKNOWN, is_bridged);
+}
+
+/// The localnet port of a switch that is in use on a node.
+struct Uplink {
+    port: Uuid,
+    takes_unknown: bool,
+    /// The nodes that hear what goes out of it.
+    hearers: Vec<Member>,
+}
+
+impl Uplink {
+    fn of(reader: &mut Reader<'_>, switch: Uuid, node: &NodeName) -> Option<Uplink> {
+        let port = reader.first_row(Key::Uplink(switch, node.clone()))?;
+        let read = reader.read(Key::SwitchPort(port)).switch_port();
+        Some(Uplink {
+            port,
+            takes_unknown: read.is_some_and(|read| read.takes_unknown),
+            hearers: reader.members(Key::NodesOfLocalnet(port)),
+        })
+    }
 }
 
 struct Multicast<'a> {
@@ -68,16 +100,18 @@ struct Multicast<'a> {
     node: &'a NodeName,
     at: Scope,
     datapath: DatapathKey,
-    actions: Vec<OfAction>,
+    /// To other nodes.
+    others: Option<OfAction>,
+    /// To ports of this one.
+    here: Option<OfAction>,
 }
 
 impl Multicast<'_> {
-    fn add(&mut self, id: GroupId, buckets: Vec<Bucket>) {
+    fn add(&mut self, id: GroupId, buckets: Vec<Bucket>) -> Option<OfAction> {
         if buckets.is_empty() {
-            return;
+            return None;
         }
         let (id, kind) = (id.get(), GroupType::All);
-        self.actions.push(OfAction::Group(id));
         self.draft.group(
             self.node,
             Group {
@@ -87,18 +121,30 @@ impl Multicast<'_> {
                 selection: None,
             },
         );
+        Some(OfAction::Group(id))
     }
 
-    fn finish(self, port: PortKey) {
-        if !self.actions.is_empty() {
-            let flow = port_flow(table::OUTPUT, self.datapath, port, self.actions);
+    /// `is_bridged`: the switch has physical networks, and what came from one goes to no other node.
+    fn finish(self, port: PortKey, is_bridged: bool) {
+        let here: Vec<OfAction> = self.here.into_iter().collect();
+        let has_others = self.others.is_some();
+        let all: Vec<OfAction> = self.others.into_iter().chain(here.clone()).collect();
+        if all.is_empty() {
+            return;
+        }
+        let flow = port_flow(table::OUTPUT, self.datapath, port, all);
+        self.draft.physical(&self.at, flow);
+        if is_bridged && has_others {
+            let mut flow = port_flow(table::OUTPUT, self.datapath, port, here);
+            flow.priority = 110;
+            let (flags, outside) = (Field::Reg(register::FLAGS), register::FROM_OUTSIDE);
+            flow.matches = flow.matches.masked(flags, outside, outside);
             self.draft.physical(&self.at, flow);
         }
     }
 }
 
-fn local_buckets(reader: &mut Reader<'_>, switch: Uuid, ports: Key) -> Vec<Bucket> {
-    let ports = reader.rows(ports);
+fn local_buckets(reader: &mut Reader<'_>, switch: Uuid, ports: Vec<Uuid>) -> Vec<Bucket> {
     let mut keys: Vec<u16> = ports
         .into_iter()
         .filter_map(|port| port_key(reader, switch, port))
@@ -116,11 +162,19 @@ fn local_buckets(reader: &mut Reader<'_>, switch: Uuid, ports: Key) -> Vec<Bucke
         .collect()
 }
 
-fn remote_buckets(reader: &mut Reader<'_>, nodes: Key, here: &NodeName) -> Vec<Bucket> {
+fn remote_buckets(
+    reader: &mut Reader<'_>,
+    nodes: Key,
+    here: &NodeName,
+    uplink: Option<&Uplink>,
+) -> Vec<Bucket> {
     let mut buckets = Vec::new();
     for member in reader.members(nodes) {
+        // They get it by the physical network.
+        let hears = uplink.is_some_and(|uplink| uplink.hearers.contains(&member));
         if let Member::Node(node) = member
             && node != *here
+            && !hears
             && let Some(address) = tunnel_address(reader, &node)
         {
             buckets.push(tunnel(address));

@@ -149,6 +149,7 @@ fn relations(set: &NodeSet, component: impl FnOnce(uuid::Uuid) -> uuid::Uuid) ->
         NodeSet::Domain(datapath) => vec![Key::NodesOfDomain(component(*datapath))],
         NodeSet::Switch(switch) => vec![Key::NodesOfSwitch(*switch)],
         NodeSet::Unguarded(switch) => vec![Key::NodesUnguarded(*switch)],
+        NodeSet::Localnet(port) => vec![Key::NodesOfLocalnet(*port)],
         NodeSet::Subnets(switch, networks) => networks
             .iter()
             .map(|network| Key::NodesOfSubnet(*switch, *network))

@@ -6,7 +6,8 @@
 //! - that its addresses are answered for: on nodes with ports in the same subnet, for nobody else asks;
 //! - that its MAC is known: in a plain domain on the same nodes (others ask elsewhere), but if routes name it as next hop or its subnet
 //!   is switched, and outside of plain domains, wherever its domain resides, for every such node may route to it;
-//! - that its address is located (plain), or resolved to its MAC (otherwise).
+//! - that its address is located (plain), or resolved to its MAC (otherwise);
+//! - how it is reached, in a switch with physical networks: wherever its domain resides.
 //!
 //! Must not: say anything about a port that is on no node.
 
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use weft_expr::{Action, Mac, Pipeline, Symbol, inport, outport, reply};
 
 use super::draft::{Draft, datapath_key, port_flow, port_key};
-use super::port_security;
+use super::{localnet, port_security};
 use crate::engine::{Key, Reader, Value};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
 use crate::pipeline::{DatapathKey, DatapathKind, PortKey, Stage, UNKNOWN, register, table};
@@ -41,6 +42,7 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
         port: &switch_port,
         place: &place,
         routed: routed.as_deref(),
+        is_bridged: !reader.is_empty(Key::LocalnetsOf(switch_port.switch)),
         reader,
         draft,
     };
@@ -61,6 +63,8 @@ struct PortUnit<'a, 'b, 'c> {
     place: &'a Place,
     /// In a plain domain.
     routed: Option<&'a Routed>,
+    /// Whether the switch has physical networks.
+    is_bridged: bool,
     datapath: Datapath,
     here: Scope,
 }
@@ -109,6 +113,15 @@ impl PortUnit<'_, '_, '_> {
         actions.extend(start(Pipeline::Egress));
         let output = port_flow(table::OUTPUT, datapath, port, actions);
         self.draft.physical(&self.here, output);
+        if self.is_bridged {
+            localnet::reach(
+                self.reader,
+                self.draft,
+                switch,
+                (datapath, port),
+                &self.place.node,
+            );
+        }
         if let Some(nest) = &self.port.nest {
             self.nested(datapath, port, nest.tag);
         }
@@ -157,16 +170,15 @@ impl PortUnit<'_, '_, '_> {
         };
         let actions = vec![Action::outport(self.port.name.clone()), Action::Output];
         let (matches, node) = (Symbol::EthDst.is(mac), &self.place.node);
-        let datapath = self.datapath.clone();
-        self.draft.output_flow(
-            datapath,
-            Stage::LsInL2Lkup,
-            50,
-            matches,
-            actions,
-            &known,
-            node,
-        );
+        let (datapath, stage) = (self.datapath.clone(), Stage::LsInL2Lkup);
+        if self.is_bridged {
+            // The output table knows the way: it is not the same from every node.
+            self.draft
+                .flow(datapath, stage, 50, matches, actions, &known);
+            return;
+        }
+        self.draft
+            .output_flow(datapath, stage, 50, matches, actions, &known, node);
     }
 
     /// Whether routers reach a subnet by switching.

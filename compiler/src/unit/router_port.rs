@@ -132,9 +132,9 @@ fn into(
     if let (Some(switch), Some(side), Some(router), Some(port)) = keys {
         let actions = cross(router, port, DatapathKind::Router);
         let mut flow = port_flow(table::OUTPUT, switch, side, actions);
-        let from_tunnel = register::FROM_TUNNEL.into();
+        let from_outside = register::FROM_OUTSIDE.into();
         flow.matches
-            .insert(Field::Reg(register::FLAGS), 0, from_tunnel);
+            .insert(Field::Reg(register::FLAGS), 0, from_outside);
         draft.physical(scope, flow);
     }
 }

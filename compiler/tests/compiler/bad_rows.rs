@@ -183,13 +183,87 @@ fn of_two_ports_with_one_mac_or_address_exactly_one_has_it() {
 }
 
 #[test]
-fn a_port_of_a_type_that_is_not_served() {
-    check(
-        |network| {
-            let port = network.loose_port(switch(network, "a"), "odd", "unknown", 0, 1);
+fn a_type_that_is_not_served_gets_one_warning_whatever_the_number_of_its_ports() {
+    for (kind, why) in [
+        ("vtep", "is not served yet"),
+        ("l2gateway", "is not served yet"),
+        ("external", "is not served yet"),
+        ("virtual", "is not served yet"),
+        ("remote", "is not served yet"),
+        ("localport", "is not served yet"),
+        ("patch", "is none that there is"),
+    ] {
+        check(
+            |network| {
+                for number in 1..=3 {
+                    let name = format!("odd{number}");
+                    let port = network.loose_port(switch(network, "a"), &name, "unknown", 1, 9);
+                    network.ports.get_mut(&port).expect("just made").kind = kind.to_owned();
+                }
+            },
+            &format!(
+                "Logical_Switch_Port  type: type {kind:?} {why}; ports of it are left out (ovn-nbctl find Logical_Switch_Port type={kind} lists them)"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_warning_about_a_type_stays_the_same_while_ports_of_it_come_and_go() {
+    let mut network = good();
+    let mut compiler = network.compile();
+    let mut told = Vec::new();
+    for number in 1..=4 {
+        let before = network.clone();
+        if number > 1 {
+            let gone = format!("odd{}", number - 1);
+            let gone = network.ports.values().find(|row| row.name == gone);
+            network.remove_port(gone.expect("made before").uuid);
+        }
+        for name in [format!("odd{number}"), format!("more{number}")] {
+            let port = network.loose_port(switch(&network, "a"), &name, "unknown", 0, 1);
             network.ports.get_mut(&port).expect("just made").kind = "vtep".to_owned();
-        },
-        r#"Logical_Switch_Port odd type: type "vtep" is not served yet; the port is left out"#,
+        }
+        let changes = network.changes_since(&before);
+        changes
+            .into_iter()
+            .for_each(|change| compiler.apply(change));
+        let compilation = compiler.compile();
+        told.push((
+            compilation.diagnostics_added.len(),
+            compilation.diagnostics_removed.len(),
+        ));
+    }
+    assert_eq!(told, [(1, 0), (0, 0), (0, 0), (0, 0)]);
+}
+
+#[test]
+fn a_localnet_port_without_a_network_or_with_a_tag_that_cannot_be() {
+    let localnet = |options: &'static [(&str, &str)], tag: Option<i64>| {
+        move |network: &mut Network| {
+            let other = network.switch("other");
+            let port = network.localnet(other, "ln", "physnet1", tag);
+            let row = network.ports.get_mut(&port).expect("just made");
+            row.options = options
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect();
+        }
+    };
+    check(
+        localnet(&[], None),
+        "Logical_Switch_Port ln options: options:network_name is missing; it names the physical network, as in external_ids:ovn-bridge-mappings of the nodes; the port is left out",
+    );
+    check(
+        localnet(&[("network_name", "physnet1")], Some(4096)),
+        "Logical_Switch_Port ln tag: the tag is none from 1 to 4095; the port is left out",
+    );
+    check(
+        localnet(
+            &[("network_name", "physnet1"), ("ethtype", "0x9100")],
+            Some(7),
+        ),
+        r#"Logical_Switch_Port ln options: options:ethtype "0x9100" is neither 802.11q nor 802.11ad; taking 802.11q"#,
     );
 }
 
@@ -445,8 +519,25 @@ fn tables_that_are_not_served_get_one_warning_each() {
         panic!("{found:?}")
     };
     assert!(
-        message.contains("acls: ACL is not served yet; its rows have no effect (on 2 datapaths)"),
+        message == "Logical_Switch  acls: ACL is not served yet; its rows have no effect",
         "{message}"
+    );
+}
+
+#[test]
+fn gateway_ports_get_one_warning_and_are_on_every_node() {
+    check(
+        |network| {
+            let router = *network.routers.keys().next().expect("a router");
+            for number in 1..=2 {
+                let (name, mac) = (format!("gw{number}"), format!("0a:58:00:00:00:1{number}"));
+                let networks = format!("10.9.{number}.1/24");
+                let port = network.router_port(router, &name, &mac, [&networks]);
+                let row = network.router_ports.get_mut(&port).expect("just made");
+                row.gateway_chassis = vec![Uuid::from_u128(number)];
+            }
+        },
+        "Logical_Router_Port  gateway_chassis: Gateway_Chassis is not served yet; a port with it is on every node",
     );
 }
 

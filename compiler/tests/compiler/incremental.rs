@@ -52,7 +52,7 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
     let switch = pick(network.switches.keys().copied(), a);
     let router = pick(network.routers.keys().copied(), b);
     let port = pick(network.ports.keys().copied(), c);
-    match (what % 33, switch, router, port) {
+    match (what % 37, switch, router, port) {
         (0, ..) => network.node(usize::from(a % 3) + 1),
         (1, ..) if c % 3 == 0 => drop(network.nodes.remove(&node_name(usize::from(a % 3) + 1))),
         (2, ..) => drop(network.switch(&format!("s{}", a % 4))),
@@ -241,6 +241,38 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
                 row.tag = (b % 4 != 0).then_some(i64::from(b % 4));
                 row.addresses = set(["dynamic"]);
                 row.dynamic_addresses = (a % 5 != 0).then(|| addresses(a));
+            }
+        }
+        (33, Some(switch), ..) => {
+            let name = format!("ln{}", b % 3);
+            if !network.ports.values().any(|row| row.name == name) {
+                let tag = (c % 3 != 0).then_some(i64::from(c % 3));
+                let port = network.localnet(switch, &name, "net", tag);
+                let row = network.ports.get_mut(&port).expect("just made");
+                if a % 4 == 0 {
+                    row.addresses = set([&addresses(c)]);
+                }
+                // On every node at first.
+                (1..=3).for_each(|node| network.plug(node, &name, 30 + u16::from(b % 3)));
+            }
+        }
+        (34 | 35, ..) => {
+            let (node, name) = (usize::from(a % 3) + 1, format!("ln{}", b % 3));
+            match c % 3 {
+                0 => drop(network.plugs.remove(&(node_name(node), Arc::from(name)))),
+                _ => network.plug(node, &name, 30 + u16::from(c % 5)),
+            }
+        }
+        (36, _, _, Some(port)) => {
+            let row = network.ports.get_mut(&port).expect("picked");
+            if row.kind == "localnet" {
+                row.tag = (b % 3 != 0).then_some(i64::from(b % 3));
+                row.addresses = set([if a % 2 == 0 {
+                    "unknown"
+                } else {
+                    "0a:58:0a:00:00:0b"
+                }]);
+                row.enabled = (c % 4 == 0).then_some(false);
             }
         }
         _ => {}

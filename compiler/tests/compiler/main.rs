@@ -3,6 +3,7 @@
 mod bad_rows;
 mod golden;
 mod incremental;
+mod localnet;
 mod network;
 mod plain;
 mod scale;

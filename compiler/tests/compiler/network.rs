@@ -26,6 +26,8 @@ pub struct Network {
     pub routes: BTreeMap<Uuid, LogicalRouterStaticRoute>,
     pub nodes: BTreeMap<NodeName, Node>,
     pub bindings: BTreeMap<Arc<str>, Binding>,
+    /// Localnet ports that are connected on a node.
+    pub plugs: BTreeMap<(NodeName, Arc<str>), Ofport>,
 }
 
 pub fn node_name(number: usize) -> NodeName {
@@ -140,6 +142,23 @@ impl Network {
         uuid
     }
 
+    /// A localnet port that takes any MAC.
+    pub fn localnet(&mut self, switch: Uuid, name: &str, network: &str, tag: Option<i64>) -> Uuid {
+        let uuid = self.loose_port(switch, name, "unknown", 0, 0);
+        let row = self.ports.get_mut(&uuid).expect("just made");
+        row.kind = "localnet".to_owned();
+        row.options = BTreeMap::from([("network_name".to_owned(), network.to_owned())]);
+        row.tag = tag;
+        uuid
+    }
+
+    /// Connects a localnet port on a node.
+    pub fn plug(&mut self, node: usize, name: &str, ofport: u16) {
+        let ofport = Ofport::new(ofport).expect("in range");
+        self.plugs
+            .insert((node_name(node), Arc::from(name)), ofport);
+    }
+
     /// Takes a port away, and its binding.
     pub fn remove_port(&mut self, port: Uuid) {
         if let Some(row) = self.ports.remove(&port) {
@@ -251,6 +270,11 @@ impl Network {
         }
         let mut all = differing(&before.nodes, &self.nodes, Input::Node);
         all.extend(differing(&before.bindings, &self.bindings, Input::Binding));
+        all.extend(differing(
+            &before.plugs,
+            &self.plugs,
+            |(node, port), ofport| Input::Plug(node, port, ofport),
+        ));
         all.extend(differing(&before.ports, &self.ports, |uuid, row| {
             Input::Nb(Change::LogicalSwitchPort(uuid, row.map(Arc::new)))
         }));
