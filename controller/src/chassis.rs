@@ -3,7 +3,8 @@
 //! ```text
 //!             ┌────────────────────────── Chassis ───────────────────────────┐
 //! rows ──────▶│ rows as monitored ──▶ facts: encap IP, tunnel port, claims   │──▶ Effect::Facts
-//! answers ───▶│ desired (bridge.rs, answer.rs) − rows ──▶ one transaction    │──▶ Effect::Transact
+//! answers ───▶│ desired (bridge.rs, patch.rs, answer.rs) − rows              │──▶ Effect::Transact
+//! localnets ─▶│                                   ──▶ one transaction        │
 //! outcome ───▶│                                                             │──▶ Effect::Complain
 //!             └──────────────────────────────────────────────────────────────┘
 //! ```
@@ -14,7 +15,7 @@
 //! Invariants: one transaction in flight; every operation is harmless when applied to newer rows than it was planned on;
 //! `ovn-installed` is never removed; facts outlive the connection, since the node forwards on without it.
 //!
-//! Must not: do IO, read the clock, touch bridges other than the integration bridge.
+//! Must not: do IO, read the clock, touch of bridges other than the integration bridge anything but the patch ports to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -31,9 +32,11 @@ use crate::nodes::Listener;
 use crate::ports::Claim;
 
 pub use answer::Answer;
+pub use patch::Localnets;
 
 mod answer;
 mod bridge;
+mod patch;
 
 /// What happens to a chassis.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub enum Event {
     Database(weft_ovsdb::Event),
     /// What the interfaces shall be told; replaces what was said before about these rows.
     Answers(Vec<(Uuid, Option<Answer>)>),
+    /// The localnet ports there are.
+    Localnets(Arc<Localnets>),
     /// The transaction in flight ended; the error's text if it failed.
     TransactionEnded(Result<(), String>),
     /// [`Chassis::deadline`] has come.
@@ -78,6 +83,8 @@ pub struct Facts {
     pub underlay_mtu: u16,
     /// Interfaces of the integration bridge that claim logical switch ports.
     pub claims: BTreeMap<Uuid, Claim>,
+    /// Localnet ports that are connected to their physical network, and by which port of the integration bridge.
+    pub plugs: BTreeMap<Arc<str>, Ofport>,
 }
 
 impl Facts {
@@ -94,6 +101,8 @@ pub struct Chassis {
     configuration: Configuration,
     rows: Rows,
     answers: BTreeMap<Uuid, Answer>,
+    /// `None` until they are known.
+    localnets: Option<Arc<Localnets>>,
     synchronized: bool,
     transaction: Transaction,
     facts: Option<Arc<Facts>>,
@@ -164,6 +173,7 @@ impl Chassis {
             configuration,
             rows: Rows::default(),
             answers: BTreeMap::new(),
+            localnets: None,
             synchronized: false,
             transaction: Transaction::None,
             facts: None,
@@ -195,7 +205,7 @@ impl Chassis {
                     "other_config",
                 ],
             ),
-            columns(Port::NAME, &["name", "interfaces"]),
+            columns(Port::NAME, &["name", "interfaces", "external_ids"]),
             columns(
                 Interface::NAME,
                 &[
@@ -244,6 +254,7 @@ impl Chassis {
                     };
                 }
             }
+            Event::Localnets(localnets) => self.localnets = Some(localnets),
             Event::TransactionEnded(Ok(())) => {
                 let seen = matches!(self.transaction, Transaction::InFlight { changed: true });
                 self.failure = None;
@@ -298,6 +309,8 @@ impl Chassis {
         let mut complaints: BTreeSet<String> = self.rows.bad.values().cloned().collect();
         complaints.extend(self.failure.iter().cloned());
         let plan = bridge::plan(&self.rows, &self.configuration, &mut complaints);
+        let localnets = self.localnets.as_deref();
+        let patches = patch::plan(&self.rows, &plan.bridge_name, localnets, &mut complaints);
         let facts = self.current_facts(plan.bridge_name, plan.tunnel, plan.exists, &mut complaints);
         let may_transact = match self.transaction {
             Transaction::None => true,
@@ -308,6 +321,9 @@ impl Chassis {
             self.transaction = Transaction::None;
             // The bridge first and alone: an answer belongs to an interface of a bridge that is as it should be.
             let mut operations = plan.operations;
+            if operations.is_empty() {
+                operations = patches;
+            }
             if operations.is_empty() {
                 operations = answer::plan(&self.rows.interfaces, &self.answers);
             }
@@ -360,6 +376,7 @@ impl Chassis {
             }
         };
         let claims = self.rows.claims(&bridge);
+        let plugs = patch::plugs(&self.rows, &bridge);
         let encap_ip = encap_ip(&self.rows, &self.configuration, complaints);
         Facts {
             system_id: external_id(keys::SYSTEM_ID).map(Arc::from),
@@ -368,6 +385,7 @@ impl Chassis {
             tunnel,
             underlay_mtu,
             claims,
+            plugs,
             bridge,
         }
     }

@@ -24,11 +24,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
-use weft_compiler::{Binding, Input, Node, NodeDelta, NodeName};
+use weft_compiler::{Binding, Input, Node, NodeDelta, NodeName, Ofport};
 use weft_ovsdb::Operation;
 use weft_schema::keys;
 
-use crate::chassis::{Answer, Facts};
+use crate::chassis::{Answer, Facts, Localnets};
 use crate::nodes::{NodeSpec, Nodes};
 use crate::northbound::{Northbound, Progress, Stamp};
 use crate::ports::{Bound, Ports};
@@ -38,6 +38,7 @@ use nested::Nested;
 
 pub mod identity;
 mod installing;
+mod localnets;
 mod nested;
 
 /// What happens to the cluster.
@@ -87,6 +88,8 @@ pub enum Effect {
     Deliver(NodeName, NodeDelta, Option<u64>),
     /// Tell interfaces of a node.
     Answer(NodeName, Vec<(Uuid, Option<Answer>)>),
+    /// Tell a node which localnet ports there are.
+    Localnets(NodeName, Arc<Localnets>),
     /// The node's bridge of this name has just come to be: dial it now.
     Dial(NodeName, String),
     /// Write into the northbound database; answer with [`Event::Written`]. Never a second one before that.
@@ -139,6 +142,10 @@ struct Member {
     /// Its integration bridge, while there is one.
     bridge: Option<String>,
     told: Option<Node>,
+    /// Where its localnet ports are, as the compiler was told.
+    plugs: BTreeMap<Arc<str>, Ofport>,
+    /// The localnet ports that it was told of.
+    localnets: Option<Arc<Localnets>>,
     link: Link,
     /// Until then its first connection is waited for.
     expected_by: Option<Instant>,
@@ -256,6 +263,7 @@ impl Cluster {
         self.start_compilation(now.instant, &mut effects);
         self.reach_goal(now);
         self.send_answers(&mut effects);
+        self.send_localnets(&mut effects);
         self.write_back(now.instant, &mut effects);
         effects
     }
@@ -354,6 +362,7 @@ impl Cluster {
             .collect();
         for name in gone {
             tracing::info!(node = %name, "node left");
+            self.set_plugs(&name, &BTreeMap::new());
             self.members.remove(&name);
             self.identities.leave(&name);
             self.ports.set_claims(&name, &BTreeMap::new());
@@ -374,6 +383,7 @@ impl Cluster {
                     member.link = Link::Down;
                     member.expected_by = Some(now + PATIENCE);
                     member.answers.clear();
+                    member.localnets = None;
                     let its = self
                         .bound
                         .iter()
@@ -437,6 +447,7 @@ impl Cluster {
         if member.told.take().is_some() {
             self.inputs.push(Input::Node(name.clone(), None));
         }
+        self.set_plugs(name, &BTreeMap::new());
     }
 
     fn believe(&mut self, name: &NodeName, effects: &mut Vec<Effect>) {
@@ -473,6 +484,7 @@ impl Cluster {
             member.told.clone_from(&node);
             self.inputs.push(Input::Node(name.clone(), node));
         }
+        self.set_plugs(name, &facts.plugs);
     }
 
     fn settle_ports(&mut self) {
@@ -755,6 +767,8 @@ impl Member {
             believed: false,
             bridge: None,
             told: None,
+            plugs: BTreeMap::new(),
+            localnets: None,
             link: Link::Down,
             expected_by: Some(now + PATIENCE),
             released: false,

@@ -1,6 +1,6 @@
 //! Where the one who decides leaves what a node's tasks are to do.
 //!
-//! Two mailboxes per node: flows for the OpenFlow session, answers for the OVSDB session. The writer never waits, so a slow
+//! Two mailboxes per node: flows for the OpenFlow session, answers and localnet ports for the OVSDB session. The writer never waits, so a slow
 //! or dead node delays nobody; what is left in the box coalesces by key, so a full day of changes to ten flows is ten entries.
 //!
 //! Must not: be unbounded in anything but the number of keys that exist.
@@ -16,7 +16,7 @@ use weft_compiler::{
     CompiledFlow, CompiledGroup, CompiledMeter, FlowChange, GroupChange, MeterChange, NodeDelta,
 };
 
-use crate::chassis::Answer;
+use crate::chassis::{Answer, Localnets};
 
 /// A box that one task fills and one task empties.
 #[derive(Debug)]
@@ -100,6 +100,8 @@ impl Delivery {
 pub struct Instructions {
     /// What interfaces are told.
     pub answers: BTreeMap<Uuid, Option<Answer>>,
+    /// The localnet ports there are, if they are others now.
+    pub localnets: Option<Arc<Localnets>>,
 }
 
 #[cfg(test)]

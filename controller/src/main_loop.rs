@@ -292,6 +292,13 @@ impl Main {
                             .leave(|instructions| instructions.answers.extend(answers));
                     }
                 }
+                Effect::Localnets(node, localnets) => {
+                    if let Some(tasks) = self.nodes.get(&node) {
+                        tasks
+                            .instructions
+                            .leave(|instructions| instructions.localnets = Some(localnets));
+                    }
+                }
                 Effect::Dial(node, bridge) => {
                     if let Some(tasks) = self.nodes.get(&node) {
                         tasks.flows.leave(|delivery| {

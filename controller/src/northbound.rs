@@ -5,6 +5,7 @@
 //!                │                           ├──▶ which ports may be claimed, and by whom ──▶ ports.rs
 //!                │                           └──▶ what an interface is told ──▶ chassis/answer.rs
 //!                └──▶ nb_cfg
+//!                ├──▶ localnet ports ──▶ chassis/patch.rs
 //! up, sb_cfg, hv_cfg wanted − rows ──▶ one transaction
 //! ```
 //!
@@ -21,6 +22,7 @@ use weft_ovsdb::{Event, Operation, Row, RowChange};
 use weft_schema::nb::{Change, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort, NbGlobal};
 use weft_schema::{Table, keys};
 
+use crate::chassis::Localnets;
 use crate::ports::Terms;
 
 use addressing::{Addressing, derive};
@@ -76,6 +78,7 @@ pub struct Northbound {
     switch_of: BTreeMap<Uuid, Uuid>,
     /// Switch ports by the router port that they name.
     peers: BTreeMap<String, BTreeSet<Uuid>>,
+    localnets: Arc<Localnets>,
     global: Option<Arc<NbGlobal>>,
     up: BTreeMap<Uuid, bool>,
     up_pending: BTreeSet<Uuid>,
@@ -140,6 +143,12 @@ impl Northbound {
     #[must_use]
     pub fn nb_cfg(&self) -> Option<i64> {
         self.global.as_ref().map(|row| row.nb_cfg)
+    }
+
+    /// The localnet ports, each with the name of its physical network.
+    #[must_use]
+    pub fn localnets(&self) -> &Arc<Localnets> {
+        &self.localnets
     }
 
     /// MAC, addresses and gateways of a logical switch port.
@@ -274,6 +283,7 @@ impl Northbound {
         if let Some(peer) = row.and_then(|row| row.options.get(keys::ROUTER_PORT)) {
             self.peers.entry(peer.clone()).or_default().insert(uuid);
         }
+        self.apply_localnet(old.as_deref(), row.map(Arc::as_ref));
         let mut relevance = Relevance::ForTheCompiler;
         if let Some(old) = &old {
             let renamed = row.is_none_or(|row| row.name != old.name);
@@ -318,6 +328,18 @@ impl Northbound {
             self.up_pending.remove(&uuid);
         }
         relevance
+    }
+
+    fn apply_localnet(&mut self, old: Option<&LogicalSwitchPort>, new: Option<&LogicalSwitchPort>) {
+        let (old, new) = (old.and_then(localnet), new.and_then(localnet));
+        if old == new {
+            return;
+        }
+        let localnets = Arc::make_mut(&mut self.localnets);
+        if let Some((name, _)) = old {
+            localnets.remove(&name);
+        }
+        localnets.extend(new);
     }
 
     fn apply_router_port(
@@ -415,6 +437,14 @@ fn parent(port: &LogicalSwitchPort) -> Option<Arc<str>> {
     parent.filter(|_| port.kind.is_empty()).map(Arc::from)
 }
 
+/// Name and network of a port that is one.
+fn localnet(port: &LogicalSwitchPort) -> Option<(Arc<str>, Arc<str>)> {
+    let network = port.options.get(keys::NETWORK_NAME);
+    let network = network.filter(|network| !network.is_empty())?;
+    let is_one = port.kind == LOCALNET && port.enabled != Some(false);
+    is_one.then(|| (port.name.as_str().into(), network.as_str().into()))
+}
+
 /// Only ports without a type are interfaces of a node, and those that are nested in none.
 fn terms(port: &LogicalSwitchPort) -> Option<Terms> {
     let option = |key| {
@@ -449,6 +479,7 @@ fn without_progress(global: &NbGlobal) -> NbGlobal {
 }
 
 const ROUTER: &str = "router";
+const LOCALNET: &str = "localnet";
 
 #[cfg(test)]
 mod tests;

@@ -160,6 +160,13 @@ pub(crate) fn chassis_event(event: &chassis::Event) -> Value {
             };
             json!({"answers": answers.iter().map(one).collect::<Vec<_>>()})
         }
+        chassis::Event::Localnets(localnets) => {
+            let pairs = localnets.iter();
+            let pairs: Vec<_> = pairs
+                .map(|(port, network)| json!([&**port, &**network]))
+                .collect();
+            json!({"localnets": pairs})
+        }
         chassis::Event::TransactionEnded(outcome) => json!({"ended": outcome.as_ref().err()}),
         chassis::Event::Tick => json!("tick"),
     }

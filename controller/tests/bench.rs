@@ -282,6 +282,17 @@ impl Bench {
         assert!(!missed, "not in time: {what}; {:#?}", self.status());
     }
 
+    /// Waits until something holds that no status tells of.
+    pub async fn await_that(&self, what: &str, holds: impl Fn() -> bool) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !tokio::task::block_in_place(&holds) {
+            let is_late = tokio::time::Instant::now() > deadline;
+            assert!(!is_late, "not in time: {what}; {:#?}", self.status());
+            ticks.tick().await;
+        }
+    }
+
     /// Waits until a node's switch holds these flows.
     pub async fn await_flows(&self, index: usize, expected: &[String]) {
         self.await_dump(index, expected, Node::flows).await;

@@ -381,6 +381,64 @@ async fn a_node_whose_bridge_is_deleted_and_whose_switch_dies_is_as_before() {
     bench.audit().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn localnet_ports_are_connected_where_the_network_is_and_stay_so_while_controllers_restart() {
+    let mut bench = Bench::with_ports(&["n1", "n2"]).await;
+    let node = &bench.nodes[0];
+    node.vsctl(&["add-br", "br-eth1"]);
+    let mapping = "external_ids:ovn-bridge-mappings=\"physnet1:br-eth1\"";
+    node.vsctl(&["--no-wait", "set", "Open_vSwitch", ".", mapping]);
+    bench.nbctl(&[
+        "lsp-add",
+        "ls",
+        "ln",
+        "--",
+        "lsp-set-type",
+        "ln",
+        "localnet",
+    ]);
+    bench.nbctl(&["lsp-set-addresses", "ln", "unknown"]);
+    bench.nbctl(&["lsp-set-options", "ln", "network_name=physnet1"]);
+    let (near, far) = ("patch-br-int-to-ln", "patch-ln-to-br-int");
+    node.await_column("Interface", near, &format!("options:peer={far}"));
+    node.await_column("Interface", far, &format!("options:peer={near}"));
+    assert_eq!(node.vsctl(&["port-to-br", far]).trim(), "br-eth1");
+    let number = node.vsctl(&["get", "Interface", near, "ofport"]);
+    let from_network = format!("in_port={}", number.trim());
+    let is_served = |flows: &[String]| flows.iter().any(|flow| flow.contains(&from_network));
+    bench
+        .await_that("the port is served", || is_served(&bench.nodes[0].flows()))
+        .await;
+    bench.sync();
+    assert!(
+        !is_served(&bench.nodes[1].flows()),
+        "n2 has no such network"
+    );
+    bench.stop_controller().await;
+    bench.start_controller();
+    bench.sync();
+    let status = &bench.status().nodes["n1"];
+    assert_eq!((status.changes, status.bundles), (0, 0), "{status:?}");
+    let node = &bench.nodes[0];
+    assert_eq!(node.vsctl(&["get", "Interface", near, "ofport"]), number);
+    // Gone while nobody looks: the next controller clears up.
+    bench.stop_controller().await;
+    bench.nbctl(&["lsp-del", "ln"]);
+    bench.start_controller();
+    bench.sync();
+    let node = &bench.nodes[0];
+    bench
+        .await_that("the patch ports are gone", || {
+            !node.vsctl(&["list-ports", "br-int"]).contains("patch")
+                && node.vsctl(&["list-ports", "br-eth1"]).trim().is_empty()
+        })
+        .await;
+    bench
+        .await_that("so are the flows", || !is_served(&node.flows()))
+        .await;
+    bench.audit().await;
+}
+
 /// What nodes said to an earlier build, and what it answered. A recording that differs for a good reason is made anew:
 /// `WEFT_KEEP_RECORDING=$PWD/controller/tests/recordings/one-node.jsonl cargo test -p weft-controller --test main whose_bridge`.
 #[test]

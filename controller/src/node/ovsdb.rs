@@ -95,50 +95,62 @@ impl Task {
         let mut transaction: Option<BoxFuture<'static, Result<(), String>>> = None;
         loop {
             let deadline = self.chassis.deadline();
-            let event = tokio::select! {
+            let events = tokio::select! {
                 spoken = monitor.next() => match spoken {
                     Some(event) => {
                         self.log(&event);
-                        Event::Database(event)
+                        vec![Event::Database(event)]
                     }
                     None => return,
                 },
                 outcome = async { transaction.as_mut().expect("guarded").await }, if transaction.is_some() => {
                     transaction = None;
-                    Event::TransactionEnded(outcome)
+                    vec![Event::TransactionEnded(outcome)]
                 }
                 instructions = self.instructions.take() => {
-                    Event::Answers(instructions.answers.into_iter().collect())
+                    let answers = (!instructions.answers.is_empty())
+                        .then(|| Event::Answers(instructions.answers.into_iter().collect()));
+                    let localnets = instructions.localnets.map(Event::Localnets);
+                    localnets.into_iter().chain(answers).collect()
                 }
-                () = sleep_until(deadline) => Event::Tick,
+                () = sleep_until(deadline) => vec![Event::Tick],
             };
-            let now = Instant::now();
-            let is_recorded = self.track.is_some();
-            let noted = is_recorded.then(|| recording::chassis_event(&event));
-            let effects = self.chassis.handle(event, now);
-            if let (Some(track), Some(noted)) = (&self.track, noted) {
-                let effects = effects.iter().map(recording::chassis_effect).collect();
-                track.write(now, noted, effects).await;
-            }
-            for effect in effects {
-                match effect {
-                    Effect::Transact(operations) => {
-                        let connection = connection.clone();
-                        let outcome = async move {
-                            connection
-                                .transact(operations)
-                                .await
-                                .map(drop)
-                                .map_err(|error| error.to_string())
-                        };
-                        transaction = Some(outcome.boxed());
+            for event in events {
+                for effect in self.handle(event).await {
+                    match effect {
+                        Effect::Transact(operations) => {
+                            let connection = connection.clone();
+                            let outcome = async move {
+                                connection
+                                    .transact(operations)
+                                    .await
+                                    .map(drop)
+                                    .map_err(|error| error.to_string())
+                            };
+                            transaction = Some(outcome.boxed());
+                        }
+                        Effect::Facts(facts) => self.reporter.report(Report::Facts(facts)).await,
+                        Effect::Connected(is) => {
+                            self.reporter.report(Report::OvsdbConnected(is)).await;
+                        }
+                        Effect::Complain(complaint) => tracing::warn!("{complaint}"),
                     }
-                    Effect::Facts(facts) => self.reporter.report(Report::Facts(facts)).await,
-                    Effect::Connected(is) => self.reporter.report(Report::OvsdbConnected(is)).await,
-                    Effect::Complain(complaint) => tracing::warn!("{complaint}"),
                 }
             }
         }
+    }
+
+    /// Has the state machine take an event in, and both written down if there is a recording.
+    async fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let now = Instant::now();
+        let is_recorded = self.track.is_some();
+        let noted = is_recorded.then(|| recording::chassis_event(&event));
+        let effects = self.chassis.handle(event, now);
+        if let (Some(track), Some(noted)) = (&self.track, noted) {
+            let effects = effects.iter().map(recording::chassis_effect).collect();
+            track.write(now, noted, effects).await;
+        }
+        effects
     }
 
     fn log(&mut self, event: &weft_ovsdb::Event) {

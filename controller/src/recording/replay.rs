@@ -217,6 +217,11 @@ fn chassis_event(event: &Value) -> Result<chassis::Event, String> {
             let answers = answers.map(|entry| Ok((uuid(&entry[0])?, answer(&entry[1])?)));
             chassis::Event::Answers(answers.collect::<Result<_, String>>()?)
         }
+        "localnets" => {
+            let pairs = list(content)?.iter();
+            let pairs = pairs.map(|pair| Ok((text(&pair[0])?.into(), text(&pair[1])?.into())));
+            chassis::Event::Localnets(Arc::new(pairs.collect::<Result<_, String>>()?))
+        }
         "ended" => chassis::Event::TransactionEnded(match content {
             Value::Null => Ok(()),
             error => Err(text(error)?.to_owned()),

@@ -1,6 +1,6 @@
 //! `Bridge`: one OpenFlow switch of the node.
 //!
-//! Must not: touch bridges other than the integration bridge.
+//! Must not: touch bridges other than the integration bridge, but for patch ports to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
