@@ -211,6 +211,8 @@ fn is_dynamic(text: &str) -> bool {
 
 fn wants(port: &LogicalSwitchPort) -> bool {
     port.tag_request.is_some()
+        // Nobody else in the same port may be given it.
+        || port.tag.is_some()
         || port.dynamic_addresses.is_some()
         || port.addresses.iter().any(|text| is_dynamic(text))
 }

@@ -193,3 +193,32 @@ fn nested_ports_get_the_tag_they_ask_for_or_the_lowest_free_one() {
     );
     assert_eq!(tags[3].1, None, "nested in nothing");
 }
+
+#[test]
+fn a_tag_that_somebody_wrote_is_given_to_nobody_else_and_a_localnet_port_gets_its_own() {
+    let mut allocation = rows(&[], &[("a", &[]), ("b", &[]), ("ln", &[])]);
+    for port in allocation.ports.values_mut() {
+        match port.name.as_str() {
+            "a" => port.tag = Some(1),
+            "b" => port.tag_request = Some(0),
+            _ => {
+                port.kind = "localnet".to_owned();
+                port.tag_request = Some(1);
+            }
+        }
+        port.parent_name = (port.name != "ln").then(|| "vm".to_owned());
+        if wants(port) {
+            allocation.wanting.insert(port.uuid);
+        }
+    }
+    settle(&mut allocation);
+    let tags: BTreeMap<&str, Option<i64>> = allocation
+        .ports
+        .values()
+        .map(|port| (port.name.as_str(), port.tag))
+        .collect();
+    assert_eq!(
+        tags,
+        BTreeMap::from([("a", Some(1)), ("b", Some(2)), ("ln", Some(1))])
+    );
+}
