@@ -5,7 +5,7 @@
 //!                                └─ a node for every requested-chassis, a binding for every port that asks for one
 //! ```
 //!
-//! Every port is taken to be where its row asks it to be; which nodes are connected, and with which addresses, makes no
+//! Every port is taken to be where its row asks it to be, and every localnet port to be everywhere; which nodes are connected, and with which addresses, makes no
 //! difference to a logical flow.
 //!
 //! Must not: ask a running controller, or show anything that the compiler did not make.
@@ -125,6 +125,24 @@ fn place(compiled: &mut Compiled) {
             }),
         ));
     }
+    // A localnet port is taken to be on every node: who has which network, only the nodes know.
+    let localnets = compiled
+        .ports
+        .values()
+        .filter(|port| port.kind == "localnet");
+    let plug = Ofport::new(PLUG_OFPORT).expect("a number that a port can have");
+    let plugs: Vec<Input> = localnets
+        .flat_map(|port| {
+            let name: Arc<str> = Arc::from(port.name.as_str());
+            let plug = move |node: &&str| {
+                Input::Plug(NodeName::from(*node), Arc::clone(&name), Some(plug))
+            };
+            nodes.iter().map(plug).collect::<Vec<_>>()
+        })
+        .collect();
+    plugs
+        .into_iter()
+        .for_each(|plug| compiled.compiler.apply(plug));
     let mut last: BTreeMap<&str, u16> = BTreeMap::new();
     for (port, node) in asked {
         let number = last.entry(node).or_default();
@@ -169,5 +187,7 @@ async fn rows(connection: &Connection) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
+/// Of localnet ports; no logical flow shows it.
+const PLUG_OFPORT: u16 = 64_000;
 /// Addresses for documentation (RFC 5737): they are told apart, and seen by nobody.
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 0);
