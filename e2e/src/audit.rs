@@ -342,6 +342,9 @@ pub async fn recompute(fabric: &Fabric, nb: &Connection) -> anyhow::Result<Compi
     for node in fabric.nodes() {
         let name = NodeName::from(node.name());
         compiler.apply(Input::Node(name.clone(), Some(as_compiled(node)?)));
+        for (port, ofport) in plugs(node).await? {
+            compiler.apply(Input::Plug(name.clone(), port.into(), Some(ofport)));
+        }
         for (port, ofport) in bindings(node).await? {
             compiler.apply(Input::Binding(
                 port.into(),
@@ -362,6 +365,34 @@ fn as_compiled(node: &Node) -> anyhow::Result<weft_compiler::Node> {
         encap_ip: node.encapsulation(),
         tunnel_ofport,
     })
+}
+
+/// Localnet ports that are connected on the node: the patch ports of its integration bridge that say so.
+async fn plugs(node: &Node) -> anyhow::Result<Vec<(String, Ofport)>> {
+    let text = node
+        .vsctl(&[
+            "--bare",
+            "--columns=name",
+            "find",
+            "Port",
+            "external_ids:ovn-localnet-port!=\"\"",
+        ])
+        .await?;
+    let near = format!("patch-{BR_INT}-to-");
+    let mut plugs = Vec::new();
+    for name in text.lines() {
+        let Some(localnet) = name.strip_prefix(&near) else {
+            continue;
+        };
+        // It may go while it is looked at.
+        let ofport = node
+            .vsctl(&["--if-exists", "get", "Interface", name, "ofport"])
+            .await?;
+        if let Some(ofport) = ofport.trim().parse().ok().and_then(Ofport::new) {
+            plugs.push((localnet.to_owned(), ofport));
+        }
+    }
+    Ok(plugs)
 }
 
 /// Ports of the node that are bound: the interface has an OpenFlow port and names a logical port.

@@ -210,6 +210,38 @@ impl Fabric {
         Ok(netns)
     }
 
+    /// Joins nodes by a network beside the underlay: an Ethernet segment of this name (at most eight characters), on which each has an
+    /// interface `eth1` without addresses.
+    ///
+    /// # Errors
+    /// When there is no such node, or the kernel refuses.
+    pub async fn add_segment(&self, name: &str, nodes: &[&str]) -> anyhow::Result<()> {
+        let (bridge, mtu) = (name.to_owned(), self.mtu);
+        let mut peers = Vec::new();
+        for name in nodes {
+            let node = self.node(name).with_context(|| format!("no node {name}"))?;
+            peers.push((format!("{bridge}-{name}"), node.netns().clone()));
+        }
+        let ports = peers.clone();
+        let outside = self.underlay.run_async(async move || {
+            let links = Links::open()?;
+            links.add_bridge(&bridge, mtu).await?;
+            for (port, peer) in &ports {
+                links.add_veth(port, SEGMENT_INTERFACE, peer).await?;
+                links.add_to_bridge(port, &bridge).await?;
+                links.up(port).await?;
+            }
+            anyhow::Ok(())
+        });
+        outside.await?.with_context(|| format!("segment {name}"))?;
+        for (_, peer) in peers {
+            let up =
+                peer.run_async(async || anyhow::Ok(Links::open()?.up(SEGMENT_INTERFACE).await?));
+            up.await??;
+        }
+        Ok(())
+    }
+
     /// Cuts two machines on the underlay off from each other; each still reaches all others.
     ///
     /// # Errors
@@ -300,4 +332,6 @@ impl Fabric {
 }
 
 const UNDERLAY_BRIDGE: &str = "underlay";
+/// A node's interface on a network beside the underlay.
+pub const SEGMENT_INTERFACE: &str = "eth1";
 const NODES_MAX: u8 = 200;

@@ -404,6 +404,11 @@ impl Watch {
         })
     }
 
+    /// These.
+    pub fn of(taps: Vec<Tap>) -> Watch {
+        Watch { taps }
+    }
+
     /// The underlay ends of the nodes.
     pub fn uplinks(lab: &Lab) -> anyhow::Result<Watch> {
         let taps = lab

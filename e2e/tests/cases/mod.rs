@@ -13,6 +13,7 @@ mod harness;
 mod l2;
 mod l3;
 mod lab;
+mod localnet;
 mod model;
 mod overlay;
 mod packet;
@@ -98,6 +99,9 @@ cases! {
     model::dynamic_addresses_are_handed_out_and_served,
     model::a_nested_port_speaks_in_its_vlan_on_its_parents_interface,
     model::a_port_that_is_not_enabled_neither_sends_nor_receives,
+    model::frames_to_macs_that_no_port_has_reach_the_ports_that_take_them,
+    localnet::a_physical_network_joins_the_nodes_that_have_it_in_its_vlan_and_without_one,
+    localnet::localnet_ports_follow_mappings_and_rows_and_bad_mappings_are_told_once,
     model::static_routes_lead_by_prefix_source_and_hash_through_joined_routers,
     tls::a_nodes_certificate_opens_no_other_nodes_ovsdb_and_openflow,
     tls::certificates_and_their_ca_change_under_traffic_and_no_packet_is_lost,

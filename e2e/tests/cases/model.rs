@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The lines that make a port which the kubelet's part attaches as pod `hand/NAME` on a node.
-fn pod(switch: &str, name: &str, node: &str, addresses: &str) -> String {
+pub fn pod(switch: &str, name: &str, node: &str, addresses: &str) -> String {
     format!(
         "lsp-add {switch} hand_{name}\n\
          lsp-set-addresses hand_{name} {quoted}\n\
@@ -30,19 +30,19 @@ fn pod(switch: &str, name: &str, node: &str, addresses: &str) -> String {
 }
 
 /// The line that has the kubelet's part attach port `hand_NAME` as pod `hand/NAME` on a node.
-fn attached(name: &str, node: &str) -> String {
+pub fn attached(name: &str, node: &str) -> String {
     format!(
         "set Logical_Switch_Port hand_{name} options:requested-chassis={node} external_ids:namespace=hand external_ids:pod={name}\n"
     )
 }
 
 /// One argument with blanks in it: [`Lab::nbctl`] splits lines at blanks alone.
-fn quoted(addresses: &str) -> String {
+pub fn quoted(addresses: &str) -> String {
     addresses.replace(' ', "\u{a0}")
 }
 
 /// The lines that join a router to a switch.
-fn joined(router: &str, switch: &str, mac: &str, networks: &str) -> String {
+pub fn joined(router: &str, switch: &str, mac: &str, networks: &str) -> String {
     format!(
         "lrp-add {router} {router}-{switch} {mac} {networks}\n\
          lsp-add {switch} {switch}-{router}\n\
@@ -279,6 +279,58 @@ pub async fn dynamic_addresses_are_handed_out_and_served() -> anyhow::Result<()>
     .await
 }
 
+pub async fn frames_to_macs_that_no_port_has_reach_the_ports_that_take_them() -> anyhow::Result<()>
+{
+    lab::run(2, "", async |lab| {
+        let mut text = String::from("ls-add lan\nlr-add r1\n");
+        text += &joined("r1", "lan", "0a:00:00:00:01:01", "10.75.0.1/24");
+        for (name, node, last) in [("x", "n1", 2), ("y", "n2", 3), ("near", "n1", 4), ("far", "n2", 5)]
+        {
+            let addresses = format!("0a:00:00:00:75:0{last} 10.75.0.{last}");
+            text += &pod("lan", name, node, &addresses);
+            if ["near", "far"].contains(&name) {
+                let addresses = quoted(&addresses);
+                text += &format!(
+                    "lsp-set-addresses hand_{name} {addresses} unknown\nclear Logical_Switch_Port hand_{name} port_security\n"
+                );
+            }
+        }
+        lab.nbctl(&text).await?;
+        let names = ["hand/x", "hand/y", "hand/near", "hand/far"];
+        let pods = lab.pods(names).await?;
+        let [x, y, near, far] = &pods;
+        let pings: [(&Pod, &Pod); 3] = [(x, y), (x, near), (x, far)];
+        let behind = Mac([0x0a, 0, 0, 0, 0x75, 0x99]);
+        let beyond = Ipv4Addr::new(10, 75, 0, 99);
+        let (source, target) = (address(x, Family::Ipv4)?, std::net::IpAddr::from(beyond));
+        // To a MAC that no port has: to both that take it, on either node, and to none that does not.
+        let (watch, lost) = (Watch::pods(&[y, near, far])?, token());
+        let packet = udp(source, target, 64, 9, &lost);
+        x.tap()?
+            .send(&ethernet(x.attached().mac, behind, kind_of(target), &packet))
+            .await?;
+        let seen = watch.count_received(&pings, &lost).await?;
+        ensure!(seen == [0, 1, 1], "received by y, near and far: {seen:?}");
+        // From it: a port that takes any MAC may be the way to many.
+        let (watch, back) = (Watch::pods(&[x, y, near])?, token());
+        let packet = udp(target, source, 64, 9, &back);
+        let frame = ethernet(behind, x.attached().mac, kind_of(source), &packet);
+        far.tap()?.send(&frame).await?;
+        let seen = watch.count_received(&pings, &back).await?;
+        ensure!(seen == [1, 0, 0], "received by x, y and near: {seen:?}");
+        // A MAC that some port has goes there, and nowhere else.
+        let (watch, known) = (Watch::pods(&[y, near, far])?, token());
+        let target = address(y, Family::Ipv4)?;
+        let packet = udp(source, target, 64, 9, &known);
+        let frame = ethernet(x.attached().mac, y.attached().mac, kind_of(target), &packet);
+        x.tap()?.send(&frame).await?;
+        let seen = watch.count_received(&pings, &known).await?;
+        ensure!(seen == [1, 0, 0], "received by y, near and far: {seen:?}");
+        without(lab, &["lan"], &["r1"]).await
+    })
+    .await
+}
+
 pub async fn a_port_that_is_not_enabled_neither_sends_nor_receives() -> anyhow::Result<()> {
     lab::run(2, "", async |lab| {
         let mut text = String::from("ls-add lan\nlr-add r1\n");
@@ -429,6 +481,7 @@ impl<'a> Outside<'a> {
     }
 }
 
+/// Makes a bridge that does nothing by itself.
 async fn add_bridge(node: &Node, bridge: &str) -> anyhow::Result<()> {
     let kind = match node.datapath() {
         Datapath::Kernel => "datapath_type=system",
@@ -450,7 +503,7 @@ async fn add_bridge(node: &Node, bridge: &str) -> anyhow::Result<()> {
 }
 
 /// Takes switches and routers away, and waits until their pods are gone.
-async fn without(lab: &Lab, switches: &[&str], routers: &[&str]) -> anyhow::Result<()> {
+pub async fn without(lab: &Lab, switches: &[&str], routers: &[&str]) -> anyhow::Result<()> {
     let lines: String = switches
         .iter()
         .map(|name| format!("ls-del {name}\n"))
