@@ -70,7 +70,7 @@ pub(super) fn plan(
             wanted.insert((bridge, own.clone()), patch);
         }
     }
-    let removals = removals(rows, &wanted);
+    let removals = removals(rows, integration, &wanted);
     if !removals.is_empty() {
         return removals;
     }
@@ -149,14 +149,22 @@ impl Patch<'_> {
     }
 }
 
-/// Takes away what bears the key and is not wanted where it is.
-fn removals(rows: &Rows, wanted: &BTreeMap<(&str, String), Patch<'_>>) -> Vec<Operation> {
+/// Takes away what bears the key and is not wanted where it is. What the names say is another integration bridge's is left alone: a machine may have
+/// several.
+fn removals(
+    rows: &Rows,
+    integration: &str,
+    wanted: &BTreeMap<(&str, String), Patch<'_>>,
+) -> Vec<Operation> {
     let mut operations = Vec::new();
     for bridge in rows.bridges.values() {
         let is_stale = |port: &Uuid| {
             rows.ports.get(port).is_some_and(|port| {
-                port.external_ids.contains_key(keys::OVN_LOCALNET_PORT)
-                    && !wanted.contains_key(&(bridge.name.as_str(), port.name.clone()))
+                let localnet = port.external_ids.get(keys::OVN_LOCALNET_PORT);
+                let is_ours = localnet.is_some_and(|localnet| {
+                    [name(integration, localnet), name(localnet, integration)].contains(&port.name)
+                });
+                is_ours && !wanted.contains_key(&(bridge.name.as_str(), port.name.clone()))
             })
         };
         let mut without = bridge.clone();

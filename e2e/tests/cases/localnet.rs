@@ -68,7 +68,7 @@ const ROUTER_TEXT: &str = "0a:00:00:00:01:01";
 
 /// The segment, a bridge to it on n1 and n2, and the host.
 struct Segment {
-    /// What passes between each of the nodes and the segment.
+    /// n1 and n2, which have the network.
     nodes: Vec<Arc<Node>>,
     host: Arc<Node>,
 }
@@ -342,7 +342,7 @@ pub async fn a_physical_network_joins_the_nodes_that_have_it_in_its_vlan_and_wit
         let received = watch.count_received(&pings, &token2).await?;
         ensure!(received == [1, 1], "x, y received {received:?}");
         ensure!(host0.rest(x, &token2).await? == 0, "the host heard z");
-        routers_stay_inside(lab, &segment, [x, y, v, w], &host0).await?;
+        routers_stay_inside(&segment, [x, y, v, w], &host0).await?;
         without(lab, &["flat", "vlan"], &["r1"]).await?;
         nothing_is_connected(&segment).await
     })
@@ -351,7 +351,6 @@ pub async fn a_physical_network_joins_the_nodes_that_have_it_in_its_vlan_and_wit
 
 /// Between the switches the nodes route, and the segment sees nothing of the router.
 async fn routers_stay_inside(
-    lab: &Lab,
     segment: &Segment,
     [x, y, v, w]: [&Pod; 4],
     host: &Host,
@@ -380,7 +379,6 @@ async fn routers_stay_inside(
     );
     let answered = host.rest(x, &ROUTER.0).await?;
     ensure!(answered == 0, "the router answered the host");
-    let _ = lab;
     Ok(())
 }
 

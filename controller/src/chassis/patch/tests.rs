@@ -110,6 +110,9 @@ fn a_pair_of_patch_ports_is_made_once_and_bears_the_key() {
 fn nothing_is_taken_away_before_it_is_known_what_there_is() {
     let mut world = World::new("physnet1:br-eth1");
     world.pair("br-eth1", "ln");
+    // Of somebody with an integration bridge of his own, on the same bridge to the network.
+    let (near, far) = ("patch-br-other-to-ln", "patch-ln-to-br-other");
+    world.patch("br-eth1", far, "ln", near, 3);
     assert_eq!(world.plan(None), (vec![], vec![]));
     let (operations, _) = world.plan(Some(&[]));
     // One port of each of the two bridges, and the comment.
