@@ -1,7 +1,8 @@
 //! Stand-alone northd, end to end: a directory of YAML on one side, a northbound database on the
-//! other; and the rows of the quickstart example.
+//! other; and the rows of the examples.
 
 mod quickstart;
+mod service;
 mod world;
 
 use weft_ovsdb::{Condition, Datum, Mutation, Mutator, Operation, Row};

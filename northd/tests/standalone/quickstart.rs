@@ -1,4 +1,4 @@
-//! The rows of examples/quickstart on three nodes.
+//! The rows of the examples on three nodes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,17 @@ use weft_northd::standalone::{Placement, load};
 
 #[test]
 fn the_quickstart_becomes_these_rows() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart");
+    insta::assert_snapshot!(print(&index("../examples/quickstart"), |_| true));
+}
+
+#[test]
+fn the_services_become_these_rows() {
+    let index = index("../examples/services");
+    insta::assert_snapshot!(print(&index, |row| row.table().starts_with("Load")));
+}
+
+fn index(directory: &str) -> Index {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let (sourced, problems) = load(&directory).unwrap();
     assert_eq!(problems, []);
     let mut objects: Vec<_> = sourced.into_iter().map(|sourced| sourced.value).collect();
@@ -20,14 +30,15 @@ fn the_quickstart_becomes_these_rows() {
     index.reset(objects, Vec::new());
     index.translate();
     assert_eq!(index.diagnostics().count(), 0);
-    insta::assert_snapshot!(print(&index));
+    index
 }
 
-/// One paragraph per row, references by name.
-fn print(index: &Index) -> String {
+/// One paragraph per row that is of interest, references by name.
+fn print(index: &Index, is_of_interest: impl Fn(&NbRow) -> bool) -> String {
     let mut paragraphs: Vec<String> = index
         .rows()
         .values()
+        .filter(|row| is_of_interest(row))
         .map(|row| paragraph(index, row))
         .collect();
     paragraphs.sort();
@@ -68,7 +79,14 @@ fn paragraph(index: &Index, row: &NbRow) -> String {
             line("external_ids", format!("{:?}", row.external_ids));
         }
         NbRow::LogicalRouterStaticRoute(row) => line("nexthop", row.nexthop.clone()),
-        NbRow::LoadBalancer(row) => line("vips", format!("{:?}", row.vips)),
+        NbRow::LoadBalancer(row) => {
+            for (vip, endpoints) in &row.vips {
+                line(vip, format!("[{endpoints}]"));
+            }
+            line("protocol", row.protocol.clone().unwrap_or_default());
+            line("options", format!("{:?}", row.options));
+            line("external_ids", format!("{:?}", row.external_ids));
+        }
         NbRow::LoadBalancerGroup(row) => line("load_balancer", names(&row.load_balancer)),
     }
     lines.join("\n") + "\n"

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -13,8 +12,7 @@ use uuid::Uuid;
 use weft_northd::index::{self, NbRow};
 use weft_northd::{Config, Error, run_standalone};
 use weft_ovsdb::{Connection, Database, Event, Monitor, MonitorTable, Operation, Server};
-use weft_schema::Table;
-use weft_schema::nb::{self, LogicalRouter, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort};
+use weft_schema::nb;
 
 /// northd at work.
 pub struct World {
@@ -37,14 +35,9 @@ impl World {
         }
         let server = Server::new(vec![Database::new(nb::database_schema())]);
         let connection = Connection::local(&server, nb::DATABASE);
-        let tables = [
-            "Logical_Switch",
-            "Logical_Switch_Port",
-            "Logical_Router",
-            "Logical_Router_Port",
-        ];
+        let tables = NbRow::TABLES.iter().copied();
         let monitor = connection
-            .monitor(tables.map(MonitorTable::new).into())
+            .monitor(tables.map(MonitorTable::new).collect())
             .await
             .unwrap();
         let nodes = watch::Sender::new(vec!["n1".to_owned(), "n2".to_owned()]);
@@ -210,25 +203,9 @@ fn observe(rows: &mut BTreeMap<Uuid, NbRow>, event: Event) {
         Event::Disconnected { .. } => Vec::new(),
     };
     for change in changes {
-        let uuid = change.uuid;
-        let Some(row) = change.row else {
-            rows.remove(&uuid);
-            continue;
+        match NbRow::read(&change).unwrap() {
+            None => rows.remove(&change.uuid),
+            Some(row) => rows.insert(change.uuid, row),
         };
-        let row = match &*change.table {
-            "Logical_Switch" => {
-                NbRow::LogicalSwitch(Arc::new(LogicalSwitch::from_row(uuid, &row).unwrap()))
-            }
-            "Logical_Switch_Port" => {
-                NbRow::LogicalSwitchPort(Arc::new(LogicalSwitchPort::from_row(uuid, &row).unwrap()))
-            }
-            "Logical_Router" => {
-                NbRow::LogicalRouter(Arc::new(LogicalRouter::from_row(uuid, &row).unwrap()))
-            }
-            _ => {
-                NbRow::LogicalRouterPort(Arc::new(LogicalRouterPort::from_row(uuid, &row).unwrap()))
-            }
-        };
-        rows.insert(uuid, row);
     }
 }
