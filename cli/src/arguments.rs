@@ -339,6 +339,7 @@ pub(crate) enum Family {
   sudo weft demo
   sudo weft demo --nodes 5 --probe icmp,tcp:80,udp:53
   sudo weft demo --manifests examples/quickstart --keep     edit a file there and watch the network follow
+  sudo weft demo --manifests examples/services              Services, asked from every pod
   sudo weft demo --json | jq .ok
 
 Ends with status 0 when every pair of pods that should talk does and no other does, 1 otherwise.")]
@@ -353,7 +354,7 @@ pub(crate) struct Demo {
     )]
     pub(crate) nodes: u8,
 
-    /// Directory of YAML files with Namespaces, Pods and Deployments; two teams and two tenants when not given
+    /// Directory of YAML files with Namespaces, Pods, Deployments and Services; two teams and two tenants when not given
     #[arg(long, value_name = "DIR")]
     pub(crate) manifests: Option<PathBuf>,
 

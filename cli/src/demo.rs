@@ -17,6 +17,7 @@ mod matrix;
 mod process;
 mod progress;
 mod report;
+mod services;
 mod stages;
 mod way;
 

@@ -4,6 +4,9 @@
 //!   cluster's; the name of a router is one for the whole cluster.
 //! - An ICMP probe needs no more. A TCP or UDP probe needs a container port of that number and protocol.
 //!
+//! - A port of a Service is reached from the router that its namespace is on, if a pod that it selects listens where the port
+//!   leads. Where some of these pods listen and others do not, nothing is expected: who is asked is chance.
+//!
 //! Must not: look at rows, flows or packets.
 
 use std::collections::BTreeSet;
@@ -20,6 +23,33 @@ pub struct PodFacts {
     pub router: Option<String>,
     /// The ports its containers declare.
     pub ports: BTreeSet<ContainerPort>,
+}
+
+/// What the manifests say about one port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceFacts {
+    /// `namespace/name` of the Service.
+    pub name: String,
+    /// As of the pods of its namespace.
+    pub router: Option<String>,
+    /// Protocol and number of the port; no protocol where none of ours is.
+    pub transport: Option<Transport>,
+    /// Number of the port.
+    pub port: u16,
+    /// The pods that it selects and that listen, by `namespace/name`.
+    pub endpoints: BTreeSet<String>,
+    /// Whether it selects pods that do not listen.
+    pub has_silent_endpoints: bool,
+}
+
+/// Whether a port of a Service should answer a pod; `None` when that is chance.
+#[must_use]
+pub fn is_served(from: &PodFacts, service: &ServiceFacts) -> Option<bool> {
+    let has_endpoints = !service.endpoints.is_empty();
+    if from.router != service.router || service.transport.is_none() {
+        return Some(false);
+    }
+    (!has_endpoints || !service.has_silent_endpoints).then_some(has_endpoints)
 }
 
 /// Whether a probe from one pod to another should come back.

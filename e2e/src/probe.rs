@@ -33,7 +33,11 @@ use tokio::{
 use uuid::Uuid;
 use weft_cni::netns::Netns;
 
-use crate::{patience::scaled, pod::Pod, responder::answer};
+use crate::{
+    patience::scaled,
+    pod::Pod,
+    responder::{Transport, answered_by},
+};
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,6 +218,27 @@ async fn reach_icmp(from: &Pod, to: &Pod, address: IpAddr) -> Option<Duration> {
 }
 
 async fn reach_tcp(from: &Pod, to: &Pod, target: SocketAddr) -> io::Result<Option<Duration>> {
+    let answered = ask_tcp(from, target).await?;
+    Ok(answered.and_then(|(name, rtt)| (name == to.name()).then_some(rtt)))
+}
+
+async fn reach_udp(from: &Pod, to: &Pod, target: SocketAddr) -> io::Result<Option<Duration>> {
+    let answered = ask_udp(from, target, |name| name == to.name()).await?;
+    Ok(answered.map(|(_, rtt)| rtt))
+}
+
+/// Asks an address that may be anybody's who it is: the name of the pod that answered, or `None` when none did.
+pub async fn ask(from: &Pod, target: SocketAddr, transport: Transport) -> Option<String> {
+    let answered = match transport {
+        Transport::Tcp => timeout(scaled(PATIENCE), ask_tcp(from, target))
+            .await
+            .ok()?,
+        Transport::Udp => ask_udp(from, target, |_| true).await,
+    };
+    answered.ok()?.map(|(name, _)| name)
+}
+
+async fn ask_tcp(from: &Pod, target: SocketAddr) -> io::Result<Option<(String, Duration)>> {
     let socket = from.netns().run(|| {
         if target.is_ipv4() {
             TcpSocket::new_v4()
@@ -228,10 +253,14 @@ async fn reach_tcp(from: &Pod, to: &Pod, target: SocketAddr) -> io::Result<Optio
     stream.write_all(token.as_bytes()).await?;
     let mut text = Vec::new();
     stream.take(REPLY_MAX).read_to_end(&mut text).await?;
-    Ok((text == answer(to.name(), &token).as_bytes()).then(|| started.elapsed()))
+    Ok(answered_by(&text, &token).map(|name| (name, started.elapsed())))
 }
 
-async fn reach_udp(from: &Pod, to: &Pod, target: SocketAddr) -> io::Result<Option<Duration>> {
+async fn ask_udp(
+    from: &Pod,
+    target: SocketAddr,
+    is_meant: impl Fn(&str) -> bool,
+) -> io::Result<Option<(String, Duration)>> {
     let unspecified: IpAddr = if target.is_ipv4() {
         std::net::Ipv4Addr::UNSPECIFIED.into()
     } else {
@@ -243,16 +272,16 @@ async fn reach_udp(from: &Pod, to: &Pod, target: SocketAddr) -> io::Result<Optio
     socket.set_nonblocking(true)?;
     let socket = UdpSocket::from_std(socket)?;
     socket.connect(target).await?;
-    exchange(&socket, to.name(), scaled(PATIENCE) / ATTEMPTS).await
+    exchange(&socket, is_meant, scaled(PATIENCE) / ATTEMPTS).await
 }
 
-/// Sends a token at a time until the responder of this name answers one of them. The answer to an earlier one may come
+/// Sends a token at a time until a responder that is meant answers one of them. The answer to an earlier one may come
 /// late, and one that nobody waits for is no reason to give up.
 async fn exchange(
     socket: &UdpSocket,
-    name: &str,
+    is_meant: impl Fn(&str) -> bool,
     patience: Duration,
-) -> io::Result<Option<Duration>> {
+) -> io::Result<Option<(String, Duration)>> {
     let mut sent: Vec<(String, Instant)> = Vec::new();
     let mut buffer = [0; 512];
     for _ in 0..ATTEMPTS {
@@ -264,9 +293,12 @@ async fn exchange(
         sent.push((token, started));
         while let Ok(received) = timeout_at(end, socket.recv(&mut buffer)).await {
             let text = &buffer[..received?];
-            let of = |(token, _): &&(String, Instant)| text == answer(name, token).as_bytes();
-            if let Some((_, started)) = sent.iter().find(of) {
-                return Ok(Some(started.elapsed()));
+            let found = sent.iter().find_map(|(token, started)| {
+                let name = answered_by(text, token).filter(|name| is_meant(name))?;
+                Some((name, started.elapsed()))
+            });
+            if found.is_some() {
+                return Ok(found);
             }
         }
     }
@@ -470,6 +502,7 @@ const REPLY_MAX: u64 = 512;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::responder::answer;
 
     #[test]
     fn a_probe_reads_back_as_it_prints() {
@@ -505,8 +538,13 @@ mod tests {
             }
         });
         let patience = Duration::from_millis(200);
-        let meant = exchange(&from, "a/meant", patience).await.expect("sent");
-        assert!(meant.is_some_and(|rtt| rtt >= patience), "{meant:?}");
+        let meant = exchange(&from, |name| name == "a/meant", patience)
+            .await
+            .expect("sent");
+        assert!(
+            meant.as_ref().is_some_and(|(_, rtt)| *rtt >= patience),
+            "{meant:?}"
+        );
         responder.abort();
         let _ = responder.await;
     }

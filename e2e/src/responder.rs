@@ -83,6 +83,14 @@ pub fn answer(name: &str, token: &str) -> String {
     format!("{name} {token}\n")
 }
 
+/// The name of the responder that answered this to this token.
+#[must_use]
+pub fn answered_by(text: &[u8], token: &str) -> Option<String> {
+    let text = std::str::from_utf8(text).ok()?;
+    let name = text.strip_suffix(&format!(" {token}\n"))?;
+    Some(name.to_owned())
+}
+
 fn bind(port: ContainerPort) -> io::Result<Socket> {
     let (kind, protocol) = match port.transport {
         Transport::Tcp => (Type::STREAM, SocketProtocol::TCP),

@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Namespace;
 use notify::Watcher;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use weft_e2e::{
@@ -42,13 +43,7 @@ pub(super) fn facts(directory: &Path) -> Result<Facts> {
     for object in objects {
         match object.value {
             Object::Namespace(namespace) => {
-                let router = namespace
-                    .metadata
-                    .annotations
-                    .as_ref()
-                    .and_then(|all| all.get(ROUTER))
-                    .map(|name| name.trim().to_owned())
-                    .filter(|name| name != CLUSTER_ROUTER);
+                let router = router_of(&namespace);
                 routers.insert(namespace.metadata.name.unwrap_or_default(), router);
             }
             Object::Pod(pod) => {
@@ -90,6 +85,27 @@ pub(super) fn facts(directory: &Path) -> Result<Facts> {
         (name, PodFacts { router, ports })
     });
     Ok((facts.collect(), diagnostics))
+}
+
+/// Reads which router each namespace is on; `None` is the cluster's.
+pub(super) fn routers(directory: &Path) -> Result<BTreeMap<String, Option<String>>> {
+    let (objects, _reported_by_weft_run) = standalone::load(directory)?;
+    let routers = objects.into_iter().filter_map(|object| match object.value {
+        Object::Namespace(namespace) => {
+            let router = router_of(&namespace);
+            Some((namespace.metadata.name.unwrap_or_default(), router))
+        }
+        _ => None,
+    });
+    Ok(routers.collect())
+}
+
+fn router_of(namespace: &Namespace) -> Option<String> {
+    let annotations = namespace.metadata.annotations.as_ref();
+    annotations
+        .and_then(|all| all.get(ROUTER))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| name != CLUSTER_ROUTER)
 }
 
 /// The directory that `weft run` watches.

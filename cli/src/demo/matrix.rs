@@ -85,6 +85,21 @@ pub fn summary(report: &Report, colour: Colour) -> String {
         "{total} probes: {talk} answered, {} not; {verdict}",
         total.saturating_sub(talk)
     );
+    let services = &report.services;
+    if !services.is_empty() {
+        let reached = services.iter().filter(|row| row.reached).count();
+        let wrong = services.iter().filter(|row| !row.is_as_expected).count();
+        let verdict = match wrong {
+            0 => colour.paint(Tone::Good, "all as the manifests say"),
+            count => colour.paint(Tone::Bad, format!("{count} not as the manifests say")),
+        };
+        let _ = writeln!(
+            text,
+            "{} tries of Services: {reached} reached, {} not; {verdict}",
+            services.len(),
+            services.len().saturating_sub(reached)
+        );
+    }
     text
 }
 

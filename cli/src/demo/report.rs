@@ -1,6 +1,6 @@
 //! What a run of the demo found, in the shape that `--json` prints.
 //!
-//! Invariant: `ok` is true only when every pair is as expected and nothing failed on the way.
+//! Invariant: `ok` is true only when every pair and Service is as expected and nothing failed on the way.
 //!
 //! Must not: know how it was found.
 
@@ -16,7 +16,7 @@ pub struct Report {
     pub pods: Vec<Pod>,
     /// One row per ordered pair of different pods, probe and address family that both have.
     pub pairs: Vec<Pair>,
-    /// Services tried from each pod; there are none yet.
+    /// One row per pod and port of a Service.
     pub services: Vec<Service>,
     /// Whether every row is as expected.
     pub ok: bool,
@@ -58,9 +58,25 @@ pub struct Pair {
     pub rtt_us: Option<u64>,
 }
 
-/// A service tried from a pod. No value of this type exists yet.
+/// One port of a Service, tried from one pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum Service {}
+pub struct Service {
+    /// `namespace/name` of the pod.
+    pub from: String,
+    /// `namespace/name` of the Service.
+    pub to: String,
+    /// Port of the Service.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub proto: &'static str,
+    /// Whether every try was answered by a pod behind the Service.
+    pub reached: bool,
+    /// The pods that answered, by `namespace/name`.
+    pub endpoints: Vec<String>,
+    /// Whether that is what the manifests say.
+    #[serde(skip)]
+    pub is_as_expected: bool,
+}
 
 impl Pair {
     /// Whether what happened is what should have.
@@ -81,7 +97,9 @@ fn as_text<S: serde::Serializer>(value: &Family, serializer: S) -> Result<S::Ok,
 impl Report {
     /// Sets `ok`: nothing failed, and all rows agree.
     pub fn judge(&mut self) {
-        self.ok = self.error.is_none() && self.pairs.iter().all(Pair::is_as_expected);
+        self.ok = self.error.is_none()
+            && self.pairs.iter().all(Pair::is_as_expected)
+            && self.services.iter().all(|service| service.is_as_expected);
     }
 }
 
@@ -102,6 +120,18 @@ mod tests {
         }
     }
 
+    fn service(is_as_expected: bool) -> Service {
+        Service {
+            from: "a/x".to_owned(),
+            to: "a/web".to_owned(),
+            port: 80,
+            proto: "tcp",
+            reached: true,
+            endpoints: vec!["a/x".to_owned(), "a/y".to_owned()],
+            is_as_expected,
+        }
+    }
+
     #[test]
     fn the_object_has_exactly_the_documented_shape() {
         let mut report = Report {
@@ -112,6 +142,7 @@ mod tests {
                 ips: vec!["10.128.0.9".parse().expect("an address")],
             }],
             pairs: vec![pair(true, true), pair(false, false)],
+            services: vec![service(true)],
             ..Report::default()
         };
         report.judge();
@@ -121,9 +152,21 @@ mod tests {
                 r#"{"nodes":["n1"],"pods":[{"name":"a/x","node":"n1","ips":["10.128.0.9"]}],"pairs":["#,
                 r#"{"from":"a/x","to":"a/y","family":"ipv4","proto":"icmp","port":null,"reached":true,"expected":true,"rtt_us":123},"#,
                 r#"{"from":"a/x","to":"a/y","family":"ipv4","proto":"icmp","port":null,"reached":false,"expected":false,"rtt_us":null}"#,
-                r#"],"services":[],"ok":true}"#
+                r#"],"services":[{"from":"a/x","to":"a/web","port":80,"proto":"tcp","reached":true,"endpoints":["a/x","a/y"]}],"ok":true}"#
             )
         );
+    }
+
+    #[test]
+    fn a_service_that_is_not_as_the_manifests_say_makes_it_not_ok() {
+        for is_as_expected in [true, false] {
+            let mut report = Report {
+                services: vec![service(true), service(is_as_expected)],
+                ..Report::default()
+            };
+            report.judge();
+            assert_eq!(report.ok, is_as_expected);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The stages of a run, in order, inside the sandbox.
 //!
 //! ```text
-//! nodes ─▶ manifests ─▶ weft run ─▶ pods ─▶ topology ─▶ matrix ─▶ tunnels ─▶ a pod comes and goes ─▶ (--keep) ─▶ down
+//! nodes ─▶ manifests ─▶ weft run ─▶ pods ─▶ topology ─▶ matrix ─▶ services ─▶ tunnels ─▶ a pod comes and goes ─▶ (--keep) ─▶ down
 //! ```
 //!
 //! A signal or a failure ends the stages wherever they are; taking down follows in any case.
@@ -38,7 +38,7 @@ use super::{
     process::WeftRun,
     progress::Progress,
     report::{Pair, Pod as PodRow, Report},
-    way,
+    services, way,
 };
 use crate::{arguments::Demo, show::snapshot, terminal::Tone};
 
@@ -149,6 +149,7 @@ impl Stages {
             ));
         } else {
             self.reachability(&pods, &facts).await;
+            self.services(&pods, &facts).await?;
             progress.heading("the way taken: packets that came out of each node's tunnel");
             progress.line(format_args!(
                 "  {} pings per pair: as many requests at one end, as many replies at the other",
@@ -363,6 +364,40 @@ impl Stages {
             self.progress.colour(),
             WIDTH,
         ));
+    }
+
+    /// Asks every port of every Service from every pod, if there are any.
+    async fn services(
+        &mut self,
+        pods: &[Arc<Pod>],
+        facts: &BTreeMap<String, PodFacts>,
+    ) -> Result<()> {
+        let (Some(manifests), Some(weft)) = (&self.manifests, &self.weft) else {
+            return Ok(());
+        };
+        let routers = manifests::routers(manifests.directory())?;
+        let router_of = |namespace: &str| routers.get(namespace).cloned().flatten();
+        let services = services::facts(manifests.directory(), router_of)?;
+        if services.is_empty() {
+            return Ok(());
+        }
+        let addresses = services::addresses(weft.northbound()).await?;
+        let begin = Instant::now();
+        self.report.services = services::probe(pods, facts, &services, &addresses).await;
+        let progress = self.progress;
+        progress.line("");
+        progress.done(
+            "services",
+            begin.elapsed(),
+            &format!(
+                "{} ports of Services, asked from {} pods",
+                services.len(),
+                pods.len()
+            ),
+        );
+        progress.heading("who answers for whom");
+        progress.text(&services::render(&self.report.services, progress.colour()));
+        Ok(())
     }
 
     /// Adds a pod next to another and takes it away, each as an edit of a file.
