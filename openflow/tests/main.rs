@@ -7,6 +7,8 @@
 mod control;
 #[path = "switch/harness.rs"]
 mod harness;
+#[path = "switch/tls.rs"]
+mod tls;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weft_ovsdb::{ConnectOptions, Connection, ListenOptions, Passive, Remote, Tls};
 use weft_stream::pki::{Authority, Directory, Existing, Period, Subject};
-use weft_stream::{PeerName, TlsFiles, dial};
+use weft_stream::{Listener, PeerName, Stream, TlsFiles, dial};
 
 use crate::harness::{DEADLINE, FAMILY, Running, Served, family, run};
 
@@ -96,7 +96,11 @@ type Shows<'a> = &'a dyn Fn() -> TlsFiles;
 async fn ask(remote: &Remote, files: &TlsFiles, node: &str) -> Result<String, String> {
     let tls = Tls::load(files.clone()).expect("good files").to(name(node));
     let stream = dial(remote, Some(&tls), DEADLINE).await;
-    let mut stream = stream.map_err(|error| error.to_string())?;
+    list_dbs(stream.map_err(|error| error.to_string())?).await
+}
+
+/// The first bytes of the answer to a request.
+async fn list_dbs(mut stream: Box<dyn Stream>) -> Result<String, String> {
     let exchange = async {
         stream
             .write_all(br#"{"method":"list_dbs","params":[],"id":0}"#)
@@ -286,4 +290,50 @@ async fn real_clients_use_our_server_over_tls_if_their_ca_is_ours() {
     let plain = format!("tcp:127.0.0.1:{port}");
     let refused = run("ovsdb-client", &["-t", "5", "list-dbs", &plain]).await;
     refused.expect_err("it speaks TLS alone");
+}
+
+#[tokio::test]
+async fn a_real_server_that_dials_us_over_tls_is_taken_for_a_node_if_its_ca_is_the_nodes() {
+    for version in VERSIONS {
+        let world = World::new();
+        let local: Passive = "pssl:0:127.0.0.1".parse().expect("a listener");
+        let ours = Tls::load(world.controller.clone()).expect("good files");
+        let listener = Listener::bind(&local, Some(ours)).await.expect("bound");
+        let Passive::Ssl { port, .. } = listener.address(&local) else {
+            unreachable!("it is what was asked for");
+        };
+        // Signed by the controllers' CA, as no node's is.
+        let subject = Subject::Node(name("n1"));
+        let ca = world.directory.controllers_ca();
+        let odd = world.odd(&ca, &world.node, &subject, Period::days(30));
+        for (files, is_taken) in [(&world.node, true), (&odd, false)] {
+            let folder = tempfile::tempdir_in(world.folder.path()).expect("writable");
+            let at = |file: &str| folder.path().join(file).display().to_string();
+            std::fs::write(at("db.ovsschema"), FAMILY).expect("written");
+            let (database, schema) = (at("db"), at("db.ovsschema"));
+            let made = run("ovsdb-tool", &["create", &database, &schema]).await;
+            made.expect("made");
+            let mut arguments = flags(files).to_vec();
+            arguments.extend(version.iter().map(ToString::to_string));
+            let remote = format!("--remote=ssl:127.0.0.1:{port}");
+            arguments.extend([database, remote, "--unixctl=none".to_owned()]);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let _server = Running::start("ovsdb-server", &arguments);
+            let accepted = tokio::time::timeout(DEADLINE, listener.accept()).await;
+            let (incoming, _) = accepted.expect("in time").expect("it comes");
+            match incoming.finish().await {
+                Ok(stream) => {
+                    let answer = list_dbs(stream).await.expect("an answer");
+                    assert!(is_taken && answer.contains("Family"), "{answer}");
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(
+                        !is_taken && text.contains("no CA in "),
+                        "{version:?}: {text}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -20,6 +20,11 @@ pub struct Switch {
 impl Switch {
     /// A switch with bridge `br0` and port `p1`, number 1.
     pub fn start() -> Switch {
+        Switch::start_with(&[])
+    }
+
+    /// As [`Switch::start`], with more options of `ovs-vswitchd`.
+    pub fn start_with(more: &[String]) -> Switch {
         let directory = TempDir::new().expect("a temporary directory");
         let mut switch = Switch {
             directory,
@@ -45,7 +50,11 @@ impl Switch {
             "-vconsole:off",
             "--log-file=vs.log",
         ];
-        switch.spawn("ovs-vswitchd", &[&["unix:db.sock"][..], &options].concat());
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        switch.spawn(
+            "ovs-vswitchd",
+            &[&["unix:db.sock"][..], &options, &more].concat(),
+        );
         switch.vsctl(&[
             "add-br",
             "br0",
@@ -113,7 +122,16 @@ impl Switch {
                 .any(|level| line.contains(level))
         };
         // What a userspace switch says on any machine as it starts.
-        let usual = ["could not create", "netlink", "Netlink", "dpdk", "dummy"];
+        let usual = [
+            "could not create",
+            "netlink",
+            "Netlink",
+            "dpdk",
+            "dummy",
+            // How long it was kept from running.
+            "|timeval",
+            "|WARN|blocked ",
+        ];
         let is_expected =
             |line: &&str| usual.iter().chain(expected).any(|part| line.contains(part));
         let complaints: Vec<&str> = log
