@@ -13,12 +13,6 @@ pub fn scaled(time: Duration) -> Duration {
     time.saturating_mul(*SCALE)
 }
 
-/// Whether whoever started this said that the machine is slow.
-#[must_use]
-pub fn is_machine_slow() -> bool {
-    *SCALE > 1
-}
-
 fn scale_of(text: Option<&str>) -> u32 {
     let scale = text.map_or(Ok(1), str::parse);
     scale

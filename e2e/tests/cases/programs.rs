@@ -75,7 +75,7 @@ impl Programs {
         let mut programs = Programs {
             setting,
             running: BTreeMap::new(),
-            options: Vec::new(),
+            options: patience_with_nodes(),
             management: None,
         };
         if let Setting::Apart(_, Reach::Underlay(transport)) = setting {
@@ -158,7 +158,7 @@ impl Programs {
         Ok(())
     }
 
-    /// Options that the controller is given whenever it is started from now on.
+    /// Options, and no others, that the controller is given whenever it is started from now on.
     pub fn set_controller_options(&mut self, options: &[&str]) {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
     }
@@ -225,6 +225,17 @@ pub fn write_nodes(text: &str) -> anyhow::Result<()> {
     Ok(fs::rename(next, NODES)?)
 }
 
+/// Daemons on a slow machine are not run for seconds on end: they are no less there for that.
+fn patience_with_nodes() -> Vec<String> {
+    let probe = scaled(PROBE_INTERVAL);
+    if probe == PROBE_INTERVAL {
+        return Vec::new();
+    }
+    ["--probe-interval".to_owned(), probe.as_secs().to_string()].into()
+}
+
+/// Weft's own, unless told.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const RUN: &str = "/run/weft";
 pub const NB: &str = "/run/weft/nb.sock";
 const NB_FILE: &str = "/run/weft/nb.db";
