@@ -22,7 +22,7 @@ test: ## every test that needs neither a virtual machine nor a container engine
 e2e: ## only the cases that send packets through real switches (CASES=word picks some)
 	@$(SETUP) build fabric test -- xtask/root-runner.sh cargo test --package weft-e2e --test cases --locked -- $(CASES)
 
-e2e-kernel: ## the same cases on the kernel datapath, in a small virtual machine (CASES=word picks some)
+e2e-kernel: ## those about packets on the kernel datapath, in a small virtual machine (CASES=word picks among all)
 	@$(SETUP) build fabric test vm -- cargo xtask e2e-kernel $(CASES)
 
 bench: build ## the measurements behind the numbers in docs/performance (BENCH=added-pod picks one)
@@ -40,8 +40,8 @@ lint: ## formatting, tidy, clippy, documentation and dependencies, warnings deni
 docs: ## write the generated documents, and the API documentation into target/doc
 	@$(SETUP) build -- cargo xtask docs
 
-nightly: ## what is too slow for every change: each crate alone, advisories, fuzzing
-	@$(SETUP) build fabric fuzz lint test -- cargo xtask nightly
+nightly: ## what is too slow for every change: each crate alone, advisories, fuzzing, all cases on the kernel datapath
+	@$(SETUP) build fabric fuzz lint test vm -- cargo xtask nightly
 
 clean: ## remove what was built
 	rm -rf target fuzz/target

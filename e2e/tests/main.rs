@@ -30,8 +30,15 @@ fn main() -> ExitCode {
         return run_inside();
     }
     let arguments = Arguments::from_args();
+    let only = env::var(ONLY).ok();
+    let is_meant = |case: &cases::Case| match only.as_deref() {
+        None => true,
+        Some("packets") => case.is_about_packets(),
+        Some(files) => files.split(',').any(|file| file == case.module),
+    };
     let trials = cases::ALL
         .iter()
+        .filter(|case| is_meant(case))
         .map(|case| Trial::test(case.name, move || run_in_sandbox(case)))
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -90,6 +97,8 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// `packets`: only cases about packets, as in the virtual machine; or the files that cases are in, as `l2,l3`.
+const ONLY: &str = "WEFT_CASES";
 /// Names the case to the worker.
 const CASE: &str = "WEFT_CASE";
 /// A case that takes longer hangs.

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{fuzz, tidy};
+use crate::{fuzz, tidy, vm};
 
 /// Formatting, tidy, clippy, documentation, dependencies: cheapest first.
 pub fn lint(root: &Path) -> Result<()> {
@@ -75,7 +75,8 @@ fn api_documentation(root: &Path) -> Result<()> {
         .current_dir(root))
 }
 
-/// Each crate alone, because one crate's features hide what another forgot; advisories; fuzzing.
+/// Each crate alone, because one crate's features hide what another forgot; advisories; fuzzing; every case on the kernel
+/// datapath.
 pub fn nightly(root: &Path) -> Result<()> {
     for package in tidy::workspace_packages(root)? {
         cargo(
@@ -92,7 +93,8 @@ pub fn nightly(root: &Path) -> Result<()> {
     {
         println!("warning: advisories: {error:#}");
     }
-    fuzz::run(root)
+    fuzz::run(root)?;
+    vm::packet_tests(root, &vm::Settings::of_minutes(90), vm::Cases::All, &[])
 }
 
 pub fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {

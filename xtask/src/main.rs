@@ -39,12 +39,15 @@ enum Chore {
     Docs,
     /// Run every fuzz target for a while (FUZZ_SECONDS each, 30 when unset)
     Fuzz,
-    /// What is too slow for every change: each crate alone, advisories, fuzzing
+    /// What is too slow for every change: each crate alone, advisories, fuzzing, every case on the kernel datapath
     Nightly,
-    /// The packet tests and the demo on the kernel datapath, in a virtual machine
+    /// The packet tests on the kernel datapath, in a virtual machine
     E2eKernel {
         #[command(flatten)]
         settings: vm::Settings,
+        /// All cases, also those that are about programs more than about packets
+        #[arg(long, conflicts_with = "cases")]
+        all: bool,
         /// Arguments for the packet tests: names of cases, or parts of them
         cases: Vec<OsString>,
     },
@@ -70,7 +73,18 @@ fn main() -> ExitCode {
         Chore::Docs => chores::docs(&root),
         Chore::Fuzz => fuzz::run(&root),
         Chore::Nightly => chores::nightly(&root),
-        Chore::E2eKernel { settings, cases } => vm::packet_tests(&root, &settings, &cases),
+        Chore::E2eKernel {
+            settings,
+            all,
+            cases,
+        } => {
+            let which = if all {
+                vm::Cases::All
+            } else {
+                vm::Cases::Usual
+            };
+            vm::packet_tests(&root, &settings, which, &cases)
+        }
         Chore::Vm { settings, command } => vm::run(&root, &settings, &[command]),
     };
     match outcome {

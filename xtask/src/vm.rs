@@ -45,6 +45,16 @@ pub struct Settings {
     minutes: u64,
 }
 
+impl Settings {
+    /// As this machine is, for so long.
+    pub fn of_minutes(minutes: u64) -> Settings {
+        Settings {
+            emulate: false,
+            minutes,
+        }
+    }
+}
+
 /// Runs commands in the machine, one after the other, in the repository's folder, and fails when one of them does.
 pub fn run(root: &Path, settings: &Settings, commands: &[Vec<OsString>]) -> Result<()> {
     let begin = Instant::now();
@@ -95,13 +105,35 @@ pub fn run(root: &Path, settings: &Settings, commands: &[Vec<OsString>]) -> Resu
     Ok(())
 }
 
-/// Builds the packet tests and runs them, and the demo, on the kernel datapath.
-pub fn packet_tests(root: &Path, settings: &Settings, arguments: &[OsString]) -> Result<()> {
+/// Builds the packet tests and runs them on the kernel datapath: those about packets, those that are named, or all.
+pub fn packet_tests(
+    root: &Path,
+    settings: &Settings,
+    which: Cases,
+    arguments: &[OsString],
+) -> Result<()> {
     let cases = build_cases(root)?;
-    let mut test = vec![cases.clone().into_os_string()];
+    let mut test: Vec<OsString> = Vec::new();
+    if which == Cases::Usual && arguments.is_empty() {
+        test.extend(["env", "WEFT_CASES=packets"].map(OsString::from));
+    }
+    test.push(cases.into_os_string());
+    test.extend(["--test-threads", TEST_THREADS].map(OsString::from));
     test.extend_from_slice(arguments);
     run(root, settings, &[test])
 }
+
+/// Which packet tests run in the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cases {
+    /// Those about packets, unless some are named.
+    Usual,
+    /// All.
+    All,
+}
+
+/// One more than the processors that the machine often has: a case waits now and then.
+const TEST_THREADS: &str = "3";
 
 /// The program of the packet tests, built.
 fn build_cases(root: &Path) -> Result<PathBuf> {

@@ -35,14 +35,39 @@ pub type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 pub struct Case {
     /// What must hold, as a sentence.
     pub name: &'static str,
+    /// The file it is in.
+    pub module: &'static str,
     /// Fails when it does not.
     pub run: fn() -> Running,
 }
 
+impl Case {
+    /// Whether it is about packets, and so about the datapath; the others are about programs.
+    pub fn is_about_packets(&self) -> bool {
+        !PROGRAMS.contains(&self.module)
+    }
+}
+
+/// Files of cases that show what programs do: the harness, the attachment, weft's life and its parts and their faults, the demo. Which
+/// datapath forwards makes no difference to most of that.
+const PROGRAMS: &[&str] = &[
+    "attach",
+    "bad_input",
+    "basic",
+    "churn",
+    "demo",
+    "faults",
+    "harness",
+    "probing",
+    "standalone",
+    "tls",
+    "upgrade",
+];
+
 macro_rules! cases {
     ($($module:ident :: $name:ident,)*) => {
         /// All of them.
-        pub const ALL: &[Case] = &[$(Case { name: stringify!($name), run: || Box::pin($module::$name()) },)*];
+        pub const ALL: &[Case] = &[$(Case { name: stringify!($name), module: stringify!($module), run: || Box::pin($module::$name()) },)*];
     };
 }
 
