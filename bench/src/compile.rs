@@ -143,5 +143,6 @@ fn binding(pod: usize, size: Size) -> Result<Binding> {
 /// As a controller compiles.
 const OPTIONS: Options = Options {
     plain_path: true,
+    derived_ports: true,
     keeps_logical_flows: false,
 };

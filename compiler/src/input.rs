@@ -29,6 +29,9 @@ pub struct Options {
     /// Whether routed packets of plain domains travel under the router's key, found by location prefixes. The network does the same
     /// without; it takes more flows.
     pub plain_path: bool,
+    /// Whether ports whose MAC and addresses follow from one number have flows that make use of it. The network does the same without; it
+    /// takes more flows.
+    pub derived_ports: bool,
     /// Whether logical flows are kept once they are lowered, for [`Compiler::view`](crate::Compiler::view). They take more memory
     /// than all else, so a controller, which has no use for them, goes without.
     pub keeps_logical_flows: bool,
@@ -38,6 +41,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             plain_path: true,
+            derived_ports: true,
             keeps_logical_flows: true,
         }
     }

@@ -287,20 +287,24 @@ impl Run<'_> {
                 Action::Forward { node } => {
                     self.forward(at, &NodeName::from(node.clone()), &packet, trace)
                 }
-                Action::Deliver { datapath, port } => match network.datapath(datapath) {
-                    Some(datapath) => {
-                        let at = Place {
-                            datapath,
-                            ..at.clone()
-                        };
-                        let mut packet = bare(&packet);
-                        packet.set_port(PortSymbol::Outport, port.clone());
-                        self.output(&at, &packet, trace);
+                Action::Deliver { datapath, .. } | Action::Locate { datapath, .. } => {
+                    let Some(datapath) = network.datapath(datapath) else {
+                        trace.leaf(Event::Dropped(format!("there is no datapath {datapath:?}")));
+                        continue;
+                    };
+                    let at = Place {
+                        datapath,
+                        ..at.clone()
+                    };
+                    let mut packet = bare(&packet);
+                    match action {
+                        Action::Deliver { port, .. } => {
+                            packet.set_port(PortSymbol::Outport, port.clone());
+                            self.output(&at, &packet, trace);
+                        }
+                        _ => self.stage(&at, Stage::LsInLocate, packet, trace),
                     }
-                    None => {
-                        trace.leaf(Event::Dropped(format!("there is no datapath {datapath:?}")))
-                    }
-                },
+                }
                 Action::Replace { with, actions } => match packet.replaced(*with) {
                     Some(made) => {
                         let branch = trace.branch(Event::Made(*with));

@@ -10,6 +10,7 @@
 //! Must not: make flows.
 
 pub(crate) mod address;
+mod derived;
 mod domain;
 mod key_table;
 mod localnet;
@@ -20,10 +21,11 @@ mod router_port;
 mod row;
 mod switch_port;
 
+pub(crate) use derived::{DERIVED_MAC_HIGH, Derived};
 pub(crate) use domain::Routed;
 pub(crate) use key_table::{KeyTable, first_choice};
 pub(crate) use location::{Fact, LocationChange, Locations};
-pub(crate) use place::{DERIVED_MAC_HIGH, Place, Spread};
+pub(crate) use place::{Place, Spread};
 pub(crate) use route::{Route, Side};
 pub(crate) use router_port::{Face, Link, RouterPort, owns_mac};
 pub(crate) use row::{UNSERVED, change_of, difference};

@@ -9,6 +9,7 @@
 //! Must not: be ordered by anything but what they are; the order decides between units that contradict each other.
 
 mod common;
+mod derived;
 mod draft;
 mod gateway;
 mod groups;

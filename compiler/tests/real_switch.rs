@@ -236,11 +236,20 @@ fn a_neighbour_solicitation_is_answered_in_two_flows() {
             inport("p1") & reply::nd_bare_solicitation(),
             vec![Action::outport("p2"), Action::Output],
         ),
-        lowered(50, asked, reply::nd_turn(Pipeline::Ingress, table)),
+        lowered(
+            50,
+            asked,
+            reply::nd_turn(ASKED, reply::ND_ROUTER, Pipeline::Ingress, table),
+        ),
         lowered(
             60,
-            reply::nd_half_made(ASKED6),
-            reply::nd_answer(ASKED, ASKED6, reply::ND_ROUTER),
+            reply::nd_half_made(reply::ND_HOST),
+            reply::nd_answer(reply::ND_HOST),
+        ),
+        lowered(
+            60,
+            reply::nd_half_made(reply::ND_ROUTER),
+            reply::nd_answer(reply::ND_ROUTER),
         ),
         // What is not answered passes.
         text(10, "nd", "outport = \"p2\"; output;"),

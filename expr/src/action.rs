@@ -9,6 +9,8 @@
 //!   tunnel key, without ports, and the receiver finds the port.
 //! - `deliver("datapath", "port");` enters the egress pipeline of another datapath on this node, with `outport` set to that port of it;
 //!   registers and flags start at 0, and `inport` is none.
+//! - `locate("switch", "port");` is `deliver` to whichever port of the switch has the packet's destination address; `port` is the switch's side
+//!   of the router port that the packet leaves by, and says which switch is meant.
 //!
 //! Packets that are made out of another, in OVN's words: `icmp4 { … };`, `icmp6 { … };`, `tcp_reset { … };`, `reject { … };` run the actions
 //! between the braces on a packet of that kind about the one being processed ([`Replacement`]), which then goes on as it was. `icmp4.frag_mtu = N;`
@@ -183,6 +185,13 @@ pub enum Action {
         /// A port of it.
         port: Arc<str>,
     },
+    /// `locate("switch", "port");` (weft's own).
+    Locate {
+        /// A logical switch.
+        datapath: Arc<str>,
+        /// Its side of the router port that the packet leaves by.
+        port: Arc<str>,
+    },
 }
 
 impl Action {
@@ -279,6 +288,15 @@ impl Action {
     #[must_use]
     pub fn deliver(datapath: impl Into<Arc<str>>, port: impl Into<Arc<str>>) -> Action {
         Action::Deliver {
+            datapath: datapath.into(),
+            port: port.into(),
+        }
+    }
+
+    /// `locate("switch", "port");`
+    #[must_use]
+    pub fn locate(datapath: impl Into<Arc<str>>, port: impl Into<Arc<str>>) -> Action {
+        Action::Locate {
             datapath: datapath.into(),
             port: port.into(),
         }

@@ -133,7 +133,8 @@ impl Packet {
             | Action::Select { .. }
             | Action::Replace { .. }
             | Action::Forward { .. }
-            | Action::Deliver { .. } => {
+            | Action::Deliver { .. }
+            | Action::Locate { .. } => {
                 return Applied::Elsewhere;
             }
         }

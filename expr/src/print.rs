@@ -228,6 +228,9 @@ impl fmt::Display for Action {
             Action::Deliver { datapath, port } => {
                 write!(f, "deliver({}, {});", Quoted(datapath), Quoted(port))
             }
+            Action::Locate { datapath, port } => {
+                write!(f, "locate({}, {});", Quoted(datapath), Quoted(port))
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! How the data plane answers in a host's stead: ARP, neighbour discovery and ping, turned round in place.
 //!
 //! ARP and ping take one flow. A neighbour advertisement takes two, because Open vSwitch lets a flow write `nd.tll` only where its match
-//! says that the message is an advertisement already:
+//! says that the message is an advertisement already. The second is the same for all, since what differs waits in a register:
 //!
 //! ```text
-//!   nd_ns && nd.sll == 0                          next;
-//!   nd_ns && nd.target == A                       icmp6.type = 136; flags.nd_reply = 1; next(this same stage);
-//!   flags.nd_reply && nd_na && nd.target == A     nd.options_type = 2; nd.reserved = …; nd.tll = MAC; addresses; output;
+//!   nd_ns && nd.sll == 0                next;
+//!   nd_ns && nd.target == A             xreg4 = MAC, and whether a router's; icmp6.type = 136; flags.nd_reply = 1; next(this same stage);
+//!   flags.nd_reply && nd_na && xreg4…   nd.options_type = 2; nd.reserved = …; nd.tll = xreg4; addresses; output;
 //! ```
 //!
 //! A solicitation without the source's link-layer option has no room for the target's, so a flow above the others leaves it alone. It
@@ -64,9 +64,19 @@ pub fn nd_bare_solicitation() -> Expr {
     Predicate::NdNs & Symbol::NdSll.is(Mac::default())
 }
 
-/// First flow of the answer: the solicitation becomes an advertisement and passes the same stage again.
+/// First flow of the answer that the target is at `mac`; `reserved` is [`ND_HOST`] or [`ND_ROUTER`].
 #[must_use]
-pub fn nd_turn(pipeline: Pipeline, table: u8) -> Vec<Action> {
+pub fn nd_turn(mac: Mac, reserved: u32, pipeline: Pipeline, table: u8) -> Vec<Action> {
+    let known = u128::from(reserved >> 16) << 48 | u128::from(mac.to_bits());
+    let mut actions = vec![Symbol::XReg4.set(known)];
+    actions.extend(nd_turn_computed(pipeline, table));
+    actions
+}
+
+/// The same where `xreg4` has the MAC in its low 48 bits, and the upper half of [`ND_HOST`] or [`ND_ROUTER`] above.
+#[must_use]
+pub fn nd_turn_computed(pipeline: Pipeline, table: u8) -> Vec<Action> {
+    // The solicitation becomes an advertisement and passes a stage again.
     vec![
         Symbol::Icmp6Type.set(136),
         Symbol::FlagsNdReply.set(1),
@@ -74,23 +84,25 @@ pub fn nd_turn(pipeline: Pipeline, table: u8) -> Vec<Action> {
     ]
 }
 
-/// Match of the second flow.
+/// Match of the second flow; `reserved` is [`ND_HOST`] or [`ND_ROUTER`].
 #[must_use]
-pub fn nd_half_made(address: Ipv6Addr) -> Expr {
-    Symbol::FlagsNdReply.is(1) & Predicate::NdNa & Symbol::NdTarget.is(address)
+pub fn nd_half_made(reserved: u32) -> Expr {
+    let is_router = Symbol::XReg4.bit(63).is(u128::from(reserved >> 31));
+    Symbol::FlagsNdReply.is(1) & Predicate::NdNa & is_router
 }
 
-/// Second flow of the answer: `address` is at `mac`; `reserved` is [`ND_HOST`] or [`ND_ROUTER`].
+/// Second flow of the answer; `reserved` is [`ND_HOST`] or [`ND_ROUTER`].
 #[must_use]
-pub fn nd_answer(mac: Mac, address: Ipv6Addr, reserved: u32) -> Vec<Action> {
+pub fn nd_answer(reserved: u32) -> Vec<Action> {
+    let mac = || Symbol::XReg4.bits(0, 47);
     let mut actions = vec![
         Symbol::EthDst.copy_from(Symbol::EthSrc),
-        Symbol::EthSrc.set(mac),
+        Symbol::EthSrc.copy_from(mac()),
         Symbol::Ip6Dst.copy_from(Symbol::Ip6Src),
-        Symbol::Ip6Src.set(address),
+        Symbol::Ip6Src.copy_from(Symbol::NdTarget),
         Symbol::NdOptionsType.set(2),
         Symbol::NdReserved.set(reserved),
-        Symbol::NdTll.set(mac),
+        Symbol::NdTll.copy_from(mac()),
         Symbol::FlagsNdReply.set(0),
     ];
     actions.extend(turn_back());

@@ -281,7 +281,8 @@ fn action() -> impl Strategy<Value = Action> {
         name.clone().prop_map(Action::outport),
         Just(Action::turn_back()),
         name.clone().prop_map(Action::forward),
-        (name.clone(), name).prop_map(|(datapath, port)| Action::deliver(datapath, port)),
+        (name.clone(), name.clone()).prop_map(|(datapath, port)| Action::deliver(datapath, port)),
+        (name.clone(), name).prop_map(|(datapath, port)| Action::locate(datapath, port)),
     ];
     let inner = prop_oneof![
         4 => simple.clone(),

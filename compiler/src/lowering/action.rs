@@ -14,7 +14,9 @@ use weft_expr::{Action, Field, Part, Pipeline, Replacement};
 use super::field::subfield;
 use super::{LowerError, kind, port_register};
 use crate::logical_flow::{LogicalFlow, Names};
-use crate::pipeline::{DatapathKind, Punt, Stage, TUNNEL_OFPORT, TableId, register, table};
+use crate::pipeline::{
+    DatapathKind, PortKey, Punt, Stage, TUNNEL_OFPORT, TableId, register, table,
+};
 use crate::punt::Request;
 
 pub(super) fn lower(
@@ -51,6 +53,7 @@ const fn hands_over(action: &Action) -> bool {
             | Action::Select { .. }
             | Action::Forward { .. }
             | Action::Deliver { .. }
+            | Action::Locate { .. }
     )
 }
 
@@ -117,7 +120,20 @@ fn lower_one(
         Action::FragMtu { .. } => {}
         Action::DecrementTtl => lowered.push(OfAction::DecTtl),
         Action::Forward { node } => forward(node, names, lowered)?,
-        Action::Deliver { datapath, port } => deliver(datapath, port, names, lowered)?,
+        Action::Deliver { datapath, port } => {
+            let port = deliver(datapath, port, names, lowered)?;
+            lowered.extend([
+                set(OfField::Reg(register::OUTPORT), u128::from(port.get())),
+                resubmit(table::OUTPUT),
+            ]);
+        }
+        Action::Locate { datapath, port } => {
+            let _the_routers_own = deliver(datapath, port, names, lowered)?;
+            lowered.extend([
+                set(OfField::Reg(register::OUTPORT), 0),
+                resubmit(Stage::LsInLocate.table()),
+            ]);
+        }
     }
     Ok(())
 }
@@ -272,13 +288,13 @@ fn forward(
     Ok(())
 }
 
-/// To the output table as a packet of the other datapath that has found its port and has no history.
+/// A packet of the other datapath that has no history; gives the port's key.
 fn deliver(
     datapath: &Arc<str>,
     port: &Arc<str>,
     names: &mut dyn Names,
     lowered: &mut Vec<OfAction>,
-) -> Result<(), LowerError> {
+) -> Result<PortKey, LowerError> {
     let unknown = || LowerError::UnknownDelivery {
         datapath: datapath.clone(),
         port: port.clone(),
@@ -292,10 +308,8 @@ fn deliver(
         // A packet may be delivered to the port it came in by: it was routed in between.
         set(OfField::InPort, NO_PORT),
         set(OfField::Metadata, u128::from(datapath.get())),
-        set(OfField::Reg(register::OUTPORT), u128::from(port.get())),
-        resubmit(table::OUTPUT),
     ]);
-    Ok(())
+    Ok(port)
 }
 
 /// Width of a datapath's key.

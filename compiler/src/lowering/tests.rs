@@ -369,6 +369,15 @@ fn actions_become_what_they_say() {
         delivered.contains(&set(OfField::Metadata, 9))
             && delivered.contains(&set(OfField::Reg(15), 4))
     );
+    let located = actions("locate(\"blue\", \"d\");");
+    let lookup = OfAction::Resubmit {
+        table: Stage::LsInLocate.table().get(),
+    };
+    assert!(
+        located.contains(&set(OfField::Metadata, 9))
+            && located.contains(&set(OfField::Reg(15), 0))
+            && located.last() == Some(&lookup)
+    );
     assert_eq!(
         actions("output; ip.ttl--; output;"),
         [

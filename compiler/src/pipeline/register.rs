@@ -21,6 +21,8 @@ pub struct RegisterField {
 pub const FLAGS: u8 = 10;
 /// The bit of `flags` of a packet that another node sent to a port or group, or that came from a physical network.
 pub const FROM_OUTSIDE: u32 = 1 << 25;
+/// The bit of the register that holds `outport` which says that the port is on another node, to which `tun_dst` leads.
+pub const FAR: u32 = 1 << 16;
 /// Number of the register that holds the OpenFlow port (and conntrack zone) of the port worked on.
 pub const OFPORT: u8 = 13;
 /// Number of the register that holds `inport`.
@@ -42,7 +44,7 @@ pub const ALL: &[RegisterField] = &[
         field: "reg0",
         low: 0,
         width: 32,
-        meaning: "logical registers of the same names; reg0 (xxreg0 for IPv6) is the next hop in a router",
+        meaning: "logical registers of the same names; reg0 (xxreg0 for IPv6) is the next hop in a router; in a switch, while it is looked up, xxreg1 is an address and xreg4 a MAC and what is asked of them",
     },
     RegisterField {
         name: "flags.loopback",
@@ -85,5 +87,12 @@ pub const ALL: &[RegisterField] = &[
         low: 0,
         width: 16,
         meaning: "key of the egress port or multicast group; 0 is none",
+    },
+    RegisterField {
+        name: "outport.far",
+        field: "reg15",
+        low: 16,
+        width: 1,
+        meaning: "the egress port is on another node, to which tun_dst leads; whatever sets outport clears it",
     },
 ];

@@ -89,6 +89,11 @@ stages! {
     LsInNdPortSec     Switch Ingress 2  "ls_in_nd_port_sec"     "link-layer addresses and targets in neighbour discovery, per port";
     LsInArpRsp        Switch Ingress 20 "ls_in_arp_rsp"         "ARP and neighbour solicitations answered for addresses that exist";
     LsInL2Lkup        Switch Ingress 26 "ls_in_l2_lkup"         "destination MAC to egress port";
+    LsInLocate        Switch Ingress 27 "ls_in_locate"          "a routed packet whose port is to be found: its destination is what is looked up";
+    LsInOwn           Switch Ingress 28 "ls_in_own"             "called: per port, the MAC and address in registers are its own";
+    LsInOwnThen       Switch Ingress 29 "ls_in_own_then"        "after that: what else a packet says of its sender, or on to where it was called from";
+    LsInPortLkup      Switch Ingress 30 "ls_in_port_lkup"       "called: per port, the address in registers is that of the port";
+    LsInPortThen      Switch Ingress 31 "ls_in_port_then"       "after that: to the port, or its answer back to who asks for it";
     LrInAdmission     Router Ingress 0  "lr_in_admission"       "frames that are not for a router dropped";
     LrInIpInput       Router Ingress 3  "lr_in_ip_input"        "sources that cannot be, pings to the router itself";
     LrInIpRouting     Router Ingress 11 "lr_in_ip_routing"      "longest prefix: next hop and egress port, or the node the address is on";
@@ -96,6 +101,7 @@ stages! {
     LrInIpRoutingEcmp Router Ingress 13 "lr_in_ip_routing_ecmp" "of several next hops the one that was chosen";
     LrInArpResolve    Router Ingress 15 "lr_in_arp_resolve"     "next hop to MAC";
     LsOutCheckPortSec Switch Egress  9  "ls_out_check_port_sec" "destination addresses, per port";
+    LsOutApplyPortSec Switch Egress  10 "ls_out_apply_port_sec" "out of the switch's port";
     LrOutLocate       Router Egress  0  "lr_out_locate"         "a packet without egress port: the port on this node that has its address";
     LrOutDelivery     Router Egress  6  "lr_out_delivery"       "out of the router's port";
 }
@@ -108,6 +114,19 @@ impl Stage {
         TableId::new(first.saturating_add(self.number()))
     }
 
+    /// Whether it is no step of its pipeline: packets get there only by the name of the stage.
+    #[must_use]
+    pub const fn is_called(self) -> bool {
+        matches!(
+            self,
+            Stage::LsInLocate
+                | Stage::LsInOwn
+                | Stage::LsInOwnThen
+                | Stage::LsInPortLkup
+                | Stage::LsInPortThen
+        )
+    }
+
     /// The stage after it in its pipeline; `None` for the last one.
     #[must_use]
     pub fn following(self) -> Option<Stage> {
@@ -116,6 +135,7 @@ impl Stage {
             .copied()
             .filter(|stage| stage.kind() == self.kind() && stage.pipeline() == self.pipeline())
             .filter(|stage| stage.number() > self.number())
+            .filter(|stage| self.is_called() || !stage.is_called())
             .min_by_key(|stage| stage.number())
     }
 

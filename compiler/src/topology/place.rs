@@ -2,14 +2,14 @@
 //!
 //! Must not: list nodes where a relation can count them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use uuid::Uuid;
-use weft_expr::Mac;
 
 use super::Fact;
+use super::derived::{derived_mac, said_address};
 use crate::engine::{Emission, Key, Member, Reader, Value};
 use crate::node::{NodeName, Ofport};
 
@@ -139,22 +139,3 @@ pub(super) fn spread(reader: &mut Reader<'_>, port: Uuid, network: IpNet) -> Val
         _ => Value::Absent,
     }
 }
-
-/// The MAC that follows from an IPv4 address: `0a:58` and the address. None follows from an IPv6 address: its low 32 bits may be another's.
-fn derived_mac(address: IpAddr) -> Option<Mac> {
-    let IpAddr::V4(address) = address else {
-        return None;
-    };
-    let high = u64::from(DERIVED_MAC_HIGH) << 32;
-    Some(Mac::from_bits(high | u64::from(address.to_bits())))
-}
-
-/// The address that a MAC follows from, if from any.
-fn said_address(mac: Mac) -> Option<Ipv4Addr> {
-    let Mac([_, _, a, b, c, d]) = mac;
-    let address = Ipv4Addr::new(a, b, c, d);
-    (derived_mac(IpAddr::V4(address)) == Some(mac)).then_some(address)
-}
-
-/// The first two bytes of MACs that follow from addresses.
-pub(crate) const DERIVED_MAC_HIGH: u16 = 0x0a58;

@@ -9,11 +9,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use openflow_rs::{Action as OfAction, Field, Flow, Match, Subfield};
 use weft_expr::{Action, Constant, Expr, Pipeline, Predicate, Symbol, outport, reply};
 
-use super::draft::Draft;
+use super::draft::{Draft, tunnel};
 use crate::logical_flow::{Datapath, Scope};
 use crate::pipeline::{DatapathKind, ELSEWHERE, FLOOD, PortKey, Stage, register, table};
 
 pub(super) fn compile(draft: &mut Draft) {
+    super::derived::compile(draft);
     switch_port_security(draft);
     switch_forwarding(draft);
     router_ingress(draft);
@@ -72,22 +73,11 @@ fn switch_port_security(draft: &mut Draft) {
 
     // Whoever was let through so far sends with a MAC of its own.
     let stage = Stage::LsInIpPortSec;
-    let dhcp = Symbol::Ip4Src.is(Ipv4Addr::UNSPECIFIED)
-        & Symbol::Ip4Dst.is(Ipv4Addr::BROADCAST)
-        & Symbol::UdpSrc.is(68)
-        & Symbol::UdpDst.is(67);
-    switch(draft, stage, 100, dhcp, next());
-    // Duplicate address detection and multicast listeners' reports (RFC 4862 §5.4, RFC 3810 §5.2.13).
-    let link_scope = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0);
-    let unspecified = Symbol::Ip6Src.is(Ipv6Addr::UNSPECIFIED)
-        & Symbol::Ip6Dst.in_prefix(link_scope, 16)
-        & Symbol::Icmp6Type.one_of([131, 135, 143]);
-    switch(draft, stage, 100, unspecified, next());
+    switch(draft, stage, 100, dhcp(), next());
+    switch(draft, stage, 100, unspecified(), next());
 
     let stage = Stage::LsInNdPortSec;
-    // Open vSwitch reads a message that has an option twice as one about no target and without options; hosts read it otherwise.
-    let unreadable = Predicate::Nd & Symbol::NdTarget.is(Ipv6Addr::UNSPECIFIED);
-    switch(draft, stage, 110, unreadable, drop_it());
+    switch(draft, stage, 110, unreadable(), drop_it());
     // A solicitation without link-layer address cannot say a wrong one.
     switch(draft, stage, 100, reply::nd_bare_solicitation(), next());
     switch(draft, stage, 80, Predicate::Nd, drop_it());
@@ -101,13 +91,37 @@ fn switch_port_security(draft: &mut Draft) {
     let group6 = Symbol::Ip6Dst.in_prefix(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8);
     switch(draft, stage, 100, group4, vec![Action::Output]);
     switch(draft, stage, 100, group6, vec![Action::Output]);
-    switch(draft, stage, 80, Predicate::Ip, drop_it());
     switch(draft, stage, 0, Expr::True, vec![Action::Output]);
+}
+
+/// Who asks for an address over DHCP.
+pub(super) fn dhcp() -> Expr {
+    Symbol::Ip4Src.is(Ipv4Addr::UNSPECIFIED)
+        & Symbol::Ip4Dst.is(Ipv4Addr::BROADCAST)
+        & Symbol::UdpSrc.is(68)
+        & Symbol::UdpDst.is(67)
+}
+
+/// Duplicate address detection and multicast listeners' reports (RFC 4862 §5.4, RFC 3810 §5.2.13).
+pub(super) fn unspecified() -> Expr {
+    let link_scope = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0);
+    Symbol::Ip6Src.is(Ipv6Addr::UNSPECIFIED)
+        & Symbol::Ip6Dst.in_prefix(link_scope, 16)
+        & Symbol::Icmp6Type.one_of([131, 135, 143])
+}
+
+/// Open vSwitch reads a message that has an option twice as one about no target and without options; hosts read it otherwise.
+pub(super) fn unreadable() -> Expr {
+    Predicate::Nd & Symbol::NdTarget.is(Ipv6Addr::UNSPECIFIED)
 }
 
 fn switch_forwarding(draft: &mut Draft) {
     let stage = Stage::LsInArpRsp;
     switch(draft, stage, 110, reply::nd_bare_solicitation(), next());
+    for reserved in [reply::ND_HOST, reply::ND_ROUTER] {
+        let (half_made, answer) = (reply::nd_half_made(reserved), reply::nd_answer(reserved));
+        switch(draft, stage, 60, half_made, answer);
+    }
     switch(draft, stage, 0, Expr::True, next());
     let stage = Stage::LsInL2Lkup;
     let flood = vec![Action::outport(FLOOD), Action::Output];
@@ -242,6 +256,8 @@ fn physical(draft: &mut Draft) {
         Match::new(),
         vec![from_outside(), resubmit(table::OUTPUT)],
     );
+    let far = Match::new().masked(Field::Reg(register::OUTPORT), register::FAR, register::FAR);
+    add(table::OUTPUT, 120, far, tunnel());
     let ofport = Subfield::new(Field::Reg(register::OFPORT), 0, 16);
     add(
         table::DELIVER,

@@ -79,6 +79,8 @@ enum Near {
     Output(NodeName),
     /// The last action is `forward` to this node.
     Forward(NodeName),
+    /// `outport` is set to a port that resides on this node.
+    Found(NodeName),
 }
 
 impl Draft {
@@ -146,6 +148,30 @@ impl Draft {
     ) {
         let actions = vec![Action::forward(node.shared())];
         let near = Near::Forward(node.clone());
+        self.want(
+            datapath,
+            stage,
+            priority,
+            matches.into(),
+            actions,
+            scope,
+            near,
+        );
+    }
+
+    /// Adds a logical flow that sets `outport` to a port on `node`; where the packet goes then is for others to say.
+    #[allow(clippy::too_many_arguments)] // a flow's parts, each named by its type
+    pub(super) fn found_flow(
+        &mut self,
+        datapath: Datapath,
+        stage: Stage,
+        priority: u16,
+        matches: impl Into<weft_expr::Expr>,
+        actions: Vec<Action>,
+        scope: &Scope,
+        node: &NodeName,
+    ) {
+        let near = Near::Found(node.clone());
         self.want(
             datapath,
             stage,
@@ -253,7 +279,17 @@ impl Finish<'_> {
                     {
                         let mut far = lowered.clone();
                         far.actions.pop();
-                        far.actions.extend(tunnel(address));
+                        far.actions.extend(tunnel_to(address));
+                        self.flow(reader, scope, far);
+                    }
+                    self.flow(reader, Scope::At(node.clone()), lowered);
+                }
+                Near::Found(node) => {
+                    if let Some(scope) = far(&flow.scope, node)
+                        && let Some(address) = tunnel_address(reader, node)
+                    {
+                        let mut far = lowered.clone();
+                        point_far(&mut far.actions, address);
                         self.flow(reader, scope, far);
                     }
                     self.flow(reader, Scope::At(node.clone()), lowered);
@@ -353,8 +389,35 @@ fn go_on_in_egress() -> Vec<OfAction> {
     actions
 }
 
+/// Says of the egress port that actions set that it is on another node.
+fn point_far(actions: &mut Vec<OfAction>, address: IpAddr) {
+    for action in actions.iter_mut() {
+        if let OfAction::SetField { field, value, .. } = action
+            && *field == Field::Reg(register::OUTPORT)
+        {
+            *value |= u128::from(register::FAR);
+        }
+    }
+    actions.insert(0, set_tunnel(address));
+}
+
+/// The node that the tunnel leads to.
+fn set_tunnel(address: IpAddr) -> OfAction {
+    match address {
+        IpAddr::V4(address) => OfAction::set(Field::TunDst, address.to_bits()),
+        IpAddr::V6(address) => OfAction::set(Field::TunIpv6Dst, address.to_bits()),
+    }
+}
+
 /// Into the tunnel to a node, with the datapath's key and the logical ports.
-pub(super) fn tunnel(address: IpAddr) -> Vec<OfAction> {
+pub(super) fn tunnel_to(address: IpAddr) -> Vec<OfAction> {
+    let mut actions = vec![set_tunnel(address)];
+    actions.extend(tunnel());
+    actions
+}
+
+/// Into the tunnel, with the datapath's key and the logical ports.
+pub(super) fn tunnel() -> Vec<OfAction> {
     let option = Field::TunMetadata(crate::pipeline::OPTION_FIELD);
     let bits = |field, offset, bits| Subfield::new(field, offset, bits);
     let (inport, outport) = (Field::Reg(register::INPORT), Field::Reg(register::OUTPORT));
@@ -362,10 +425,6 @@ pub(super) fn tunnel(address: IpAddr) -> Vec<OfAction> {
         OfAction::copy(bits(Field::Metadata, 0, 24), bits(Field::TunId, 0, 24)),
         OfAction::copy(bits(inport, 0, 15), bits(option, 16, 15)),
         OfAction::copy(bits(outport, 0, 16), bits(option, 0, 16)),
-        match address {
-            IpAddr::V4(address) => OfAction::set(Field::TunDst, address.to_bits()),
-            IpAddr::V6(address) => OfAction::set(Field::TunIpv6Dst, address.to_bits()),
-        },
         OfAction::Output(PortNo::from_u16(TUNNEL_OFPORT)),
     ]
 }

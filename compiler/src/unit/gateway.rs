@@ -87,6 +87,13 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid, ne
             }
         }
     }
+    if let Link::Switch { switch, name, .. } = &face.link
+        && is_plain
+        && !is_switched
+        && reader.options().derived_ports
+    {
+        locate(reader, draft, &face, (*switch, name), network);
+    }
     if let Some(switch) = switch {
         answer(draft, &face, switch, network, own.addr());
         own_sources(draft, &router, &face, own, switch);
@@ -158,6 +165,26 @@ fn ping(draft: &mut Draft, router: &Datapath, own: IpAddr, home: Option<NodeName
     }
 }
 
+/// Routed packets that have come to the node of a port whose address is in the network: the switch knows which it is. Ports that are not
+/// derived have flows above this one.
+fn locate(
+    reader: &mut Reader<'_>,
+    draft: &mut Draft,
+    face: &Face,
+    (switch, side): (Uuid, &Arc<str>),
+    network: IpNet,
+) {
+    let actions = vec![
+        Action::DecrementTtl,
+        Symbol::EthSrc.set(face.mac),
+        Action::locate(super::datapath_name(reader, switch), side.clone()),
+    ];
+    let matches = outport("") & destined_to(network);
+    let scope = on(NodeSet::Subnets(switch, vec![network]));
+    let router = Datapath::One(DatapathRef::router(face.router));
+    draft.flow(router, Stage::LrOutLocate, 40, matches, actions, &scope);
+}
+
 /// ARP and ND, on the nodes that have someone to ask.
 fn answer(draft: &mut Draft, face: &Face, switch: Uuid, network: IpNet, own: IpAddr) {
     let stage = Stage::LsInArpRsp;
@@ -176,22 +203,14 @@ fn answer(draft: &mut Draft, face: &Face, switch: Uuid, network: IpNet, own: IpA
             );
         }
         IpAddr::V6(own) => {
-            let turn = reply::nd_turn(Pipeline::Ingress, stage.number());
-            let answer = reply::nd_answer(face.mac, own, reply::ND_ROUTER);
-            draft.flow(
-                datapath.clone(),
-                stage,
-                50,
-                reply::nd_solicitation(own),
-                turn,
-                &askers,
-            );
+            let (reserved, number) = (reply::ND_ROUTER, stage.number());
+            let turn = reply::nd_turn(face.mac, reserved, Pipeline::Ingress, number);
             draft.flow(
                 datapath,
                 stage,
                 50,
-                reply::nd_half_made(own),
-                answer,
+                reply::nd_solicitation(own),
+                turn,
                 &askers,
             );
         }

@@ -10,7 +10,7 @@
 use openflow_rs::{Action as OfAction, Bucket, Field, Group, GroupType};
 use uuid::Uuid;
 
-use super::draft::{Draft, datapath_key, port_flow, port_key, tunnel, tunnel_address};
+use super::draft::{Draft, datapath_key, port_flow, port_key, tunnel_address, tunnel_to};
 use crate::engine::{Key, Member, Reader};
 use crate::logical_flow::Scope;
 use crate::node::NodeName;
@@ -177,7 +177,7 @@ fn remote_buckets(
             && !hears
             && let Some(address) = tunnel_address(reader, &node)
         {
-            buckets.push(tunnel(address));
+            buckets.push(tunnel_to(address));
         }
     }
     buckets

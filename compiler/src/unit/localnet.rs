@@ -1,7 +1,7 @@
 //! A localnet port: the way from a switch to a physical network, on every node that has it.
 //!
 //! The physical network is what joins these nodes: what one of them has for the others goes out there, once, and not into the tunnel. Nodes of
-//! the switch that have no such network are reached by the tunnel, as ever.
+//! the switch that have no such network are reached by the tunnel_to, as ever.
 //!
 //! ```text
 //!   port ─▶ ls_in ─▶ output ─▶ ls_out ─▶ deliver (tag) ─▶ network ─▶ (tag) classify ─▶ ls_in ─▶ output ─▶ ports of this node
@@ -17,7 +17,7 @@ use openflow_rs::{Action as OfAction, Field, Flow, Match, Subfield};
 use uuid::Uuid;
 use weft_expr::{Action, Expr, Pipeline, Symbol, inport};
 
-use super::draft::{Draft, datapath_key, port_flow, port_key, tunnel, tunnel_address};
+use super::draft::{Draft, datapath_key, port_flow, port_key, tunnel_address, tunnel_to};
 use super::port_security;
 use crate::engine::{Key, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
@@ -165,7 +165,8 @@ pub(super) fn reach(
     let Some(address) = tunnel_address(reader, node) else {
         return;
     };
-    let through_tunnel = || from_inside(port_flow(table::OUTPUT, datapath, port, tunnel(address)));
+    let through_tunnel =
+        || from_inside(port_flow(table::OUTPUT, datapath, port, tunnel_to(address)));
     draft.physical(&on(NodeSet::Domain(switch)), through_tunnel());
     let Some(localnet) = reader.first_row(Key::Uplink(switch, node.clone())) else {
         return;

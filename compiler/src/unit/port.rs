@@ -9,6 +9,9 @@
 //! - that its address is located (plain), or resolved to its MAC (otherwise);
 //! - how it is reached, in a switch with physical networks: wherever its domain resides.
 //!
+//! A port whose MAC and addresses follow from one number has a few entries in place of most of these ([`derived`]): the one for its MAC is the
+//! one for its IPv4 address too, and goes wherever the MAC is wanted.
+//!
 //! Must not: say anything about a port that is on no node.
 
 use std::net::IpAddr;
@@ -19,11 +22,11 @@ use uuid::Uuid;
 use weft_expr::{Action, Mac, Pipeline, Symbol, inport, outport, reply};
 
 use super::draft::{Draft, datapath_key, port_flow, port_key};
-use super::{localnet, port_security};
+use super::{derived, localnet, port_security};
 use crate::engine::{Key, Reader, Value};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
 use crate::pipeline::{DatapathKey, DatapathKind, PortKey, Stage, UNKNOWN, register, table};
-use crate::topology::{Face, Place, Routed, Spread, SwitchPort};
+use crate::topology::{Derived, Face, Place, Routed, Spread, SwitchPort};
 
 pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
     let read = reader.read(Key::SwitchPort(port)).switch_port().cloned();
@@ -43,11 +46,29 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
         place: &place,
         routed: routed.as_deref(),
         is_bridged: !reader.is_empty(Key::LocalnetsOf(switch_port.switch)),
+        derived: None,
         reader,
         draft,
     };
     unit.physical(port);
-    port_security::compile(unit.draft, &unit.datapath, unit.port, &unit.here);
+    // In a switch with physical networks the way to a port is not the same from every node.
+    let derived = match unit.reader.options().derived_ports && !unit.is_bridged {
+        true => switch_port.derived(),
+        false => None,
+    };
+    if let Some(derived) = &derived {
+        derived::own(
+            unit.draft,
+            &unit.datapath,
+            &switch_port.name,
+            derived,
+            &unit.here,
+        );
+    }
+    if derived.is_none() || switch_port.security.is_empty() {
+        port_security::compile(unit.draft, &unit.datapath, unit.port, &unit.here);
+    }
+    unit.derived = derived;
     for (mac, ips) in &switch_port.addresses {
         unit.mac(*mac, ips);
     }
@@ -60,6 +81,7 @@ struct PortUnit<'a, 'b, 'c> {
     reader: &'a mut Reader<'b>,
     draft: &'c mut Draft,
     port: &'a SwitchPort,
+    derived: Option<Derived>,
     place: &'a Place,
     /// In a plain domain.
     routed: Option<&'a Routed>,
@@ -160,7 +182,11 @@ impl PortUnit<'_, '_, '_> {
             let is_switched = self.is_switched(router_port.zip(network));
             is_in_none |= network.is_none();
             let askers = self.asking(network.as_slice(), network.is_none());
-            self.answer(mac, *ip, &askers);
+            match (&self.derived, ip) {
+                (None, _) => self.answer(mac, *ip, &askers),
+                (Some(_), IpAddr::V4(_)) => {}
+                (Some(_), IpAddr::V6(ip)) => self.find_by_ipv6(*ip, &askers),
+            }
             let is_next_hop = self.route(mac, *ip, network.is_some(), is_switched);
             is_wanted_everywhere |= is_next_hop || is_switched;
         }
@@ -168,6 +194,11 @@ impl PortUnit<'_, '_, '_> {
             Some(_) if !is_wanted_everywhere => self.asking(&subnets, is_in_none),
             _ => self.domain(),
         };
+        if let Some(derived) = &self.derived {
+            let at = (&known, &self.place.node);
+            derived::found(self.draft, &self.datapath, &self.port.name, derived, at);
+            return;
+        }
         let actions = vec![Action::outport(self.port.name.clone()), Action::Output];
         let (matches, node) = (Symbol::EthDst.is(mac), &self.place.node);
         let (datapath, stage) = (self.datapath.clone(), Stage::LsInL2Lkup);
@@ -179,6 +210,11 @@ impl PortUnit<'_, '_, '_> {
         }
         self.draft
             .output_flow(datapath, stage, 50, matches, actions, &known, node);
+    }
+
+    fn find_by_ipv6(&mut self, ip: std::net::Ipv6Addr, askers: &Scope) {
+        let at = (askers, &self.place.node);
+        derived::found_by_ipv6(self.draft, &self.datapath, &self.port.name, ip, at);
     }
 
     /// Whether routers reach a subnet by switching.
@@ -246,8 +282,8 @@ impl PortUnit<'_, '_, '_> {
                 );
             }
             IpAddr::V6(ip) => {
-                let turn = reply::nd_turn(stage.pipeline(), stage.number());
-                let answer = reply::nd_answer(mac, ip, reply::ND_HOST);
+                let (reserved, number) = (reply::ND_HOST, stage.number());
+                let turn = reply::nd_turn(mac, reserved, stage.pipeline(), number);
                 add(
                     100,
                     own() & reply::nd_solicitation(ip),
@@ -255,14 +291,16 @@ impl PortUnit<'_, '_, '_> {
                     &self.here,
                 );
                 add(50, reply::nd_solicitation(ip), turn, askers);
-                add(50, reply::nd_half_made(ip), answer, askers);
             }
         }
     }
 
     /// How routers find the address. Says whether routes use it as next hop.
     fn route(&mut self, mac: Mac, ip: IpAddr, is_in_subnet: bool, is_switched: bool) -> bool {
-        if let (Some(routed), true, false) = (self.routed, is_in_subnet, is_switched) {
+        // The router's port finds derived ones for all of a subnet.
+        if let (Some(routed), true, false) = (self.routed, is_in_subnet, is_switched)
+            && self.derived.is_none()
+        {
             self.locate(routed, mac, ip);
         }
         let mut is_next_hop = false;

@@ -50,14 +50,10 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
             let on_switch = on(NodeSet::Switch(*switch));
             let inward = if is_plain { &on_switch } else { &domain };
             into(reader, draft, &face, port, (*switch, *side, name), inward);
-            // In a plain domain packets are delivered past the switch's ingress, but for those that a route sends to a next hop, those to
-            // switched subnets, and answers to pings of the link-local address.
-            let outward = match (is_plain, is_routed_to, face.has_ipv6) {
-                (true, false, false) => None,
-                (true, false, true) => Some(&on_switch),
-                _ => Some(&domain),
-            };
-            if let Some(outward) = outward {
+            // In a plain domain packets are delivered past the switch's ingress, but for those that a route sends to a next hop, and those to
+            // switched subnets.
+            if !is_plain || is_routed_to {
+                let outward = &domain;
                 let switch_side = (*switch, *side, DatapathKind::Switch);
                 out(reader, draft, (face.router, port), switch_side, outward);
                 let answer = Stage::LsInArpRsp;
@@ -170,27 +166,19 @@ fn link_local_hops(reader: &mut Reader<'_>, draft: &mut Draft, face: &Face, port
     }
 }
 
-/// The router's link-local address: solicited on the switch, pinged in the router.
+/// The router's link-local address: solicited and pinged on the switch, beyond which it means nothing.
 fn link_local_flows(draft: &mut Draft, face: &Face, switch: Uuid, scope: &Scope) {
     let address = link_local(face.mac);
     let stage = Stage::LsInArpRsp;
     let datapath = Datapath::One(DatapathRef::switch(switch));
-    let turn = reply::nd_turn(Pipeline::Ingress, stage.number());
-    let answer = reply::nd_answer(face.mac, address, reply::ND_ROUTER);
+    let (reserved, number) = (reply::ND_ROUTER, stage.number());
+    let turn = reply::nd_turn(face.mac, reserved, Pipeline::Ingress, number);
     draft.flow(
         datapath.clone(),
         stage,
         50,
         reply::nd_solicitation(address),
         turn,
-        scope,
-    );
-    draft.flow(
-        datapath,
-        stage,
-        50,
-        reply::nd_half_made(address),
-        answer,
         scope,
     );
     let mut back = reply::ping6_answer();
@@ -200,7 +188,6 @@ fn link_local_flows(draft: &mut Draft, face: &Face, switch: Uuid, scope: &Scope)
         Action::turn_back(),
         Action::Output,
     ]);
-    let datapath = Datapath::One(DatapathRef::router(face.router));
-    let matches = inport(face.name.clone()) & reply::ping6(address);
-    draft.flow(datapath, Stage::LrInIpInput, 90, matches, back, scope);
+    let matches = Symbol::EthDst.is(face.mac) & reply::ping6(address);
+    draft.flow(datapath, stage, 50, matches, back, scope);
 }

@@ -25,7 +25,12 @@ fn mac(number: u8) -> String {
 /// Addresses of few values, so that they collide.
 fn addresses(number: u8) -> String {
     let (net, host) = (number % 3, number % 7 + 2);
-    match number % 5 {
+    // MACs of which some follow from addresses, and some from another's.
+    let derived = format!("0a:58:0a:{net:02x}:00:{host:02x}");
+    match number % 8 {
+        5 => format!("{derived} 10.{net}.0.{host}"),
+        6 => format!("{derived} 10.{net}.0.{host} fd00:{net}::a0{net}:{host}"),
+        7 => format!("{derived} fd00:{net}::a0{net}:{host}"),
         0 => format!("{} 10.{net}.0.{host}", mac(number)),
         1 => format!("{} 10.{net}.0.{host} fd00:{net}::{host}", mac(number)),
         2 => format!("{} fd00:{net}::{host}", mac(number)),

@@ -11,23 +11,23 @@ use weft_expr::{Mac, Packet, Symbol};
 use crate::network::{Network, node_name};
 
 /// A port: its switch, its host number, its node, and whether it is held to its addresses.
-type Port = (u8, u8, u8, bool);
+pub type Port = (u8, u8, u8, bool);
 
 /// Prefix (switch, host, length), whether it is a source's, and next hops (a port, or none to discard).
 type Route = (u8, u8, u8, bool, Vec<Option<Index>>);
 
 #[derive(Clone, Debug)]
-struct Shape {
-    ports: Vec<Port>,
+pub struct Shape {
+    pub ports: Vec<Port>,
     /// Per switch: whether its networks are blocks of eight, and whether it has a router.
     switches: Vec<(bool, bool)>,
     routes: Vec<Route>,
 }
 
-const SWITCHES: u8 = 3;
+pub const SWITCHES: u8 = 3;
 const HOSTS: u8 = 30;
 
-fn shape() -> impl Strategy<Value = Shape> {
+pub fn shape() -> impl Strategy<Value = Shape> {
     (
         prop::collection::vec((0..SWITCHES, 2..HOSTS, 1u8..4, any::<bool>()), 2..14),
         prop::collection::vec(
@@ -52,33 +52,33 @@ fn shape() -> impl Strategy<Value = Shape> {
         })
 }
 
-fn ipv4(switch: u8, host: u8) -> Ipv4Addr {
+pub fn ipv4(switch: u8, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, switch, 0, host)
 }
 
 /// The low 32 bits are those of the IPv4 address.
-fn ipv6(switch: u8, host: u8) -> Ipv6Addr {
+pub fn ipv6(switch: u8, host: u8) -> Ipv6Addr {
     let low = 0x0a00 | u16::from(switch);
     Ipv6Addr::new(0xfd00, u16::from(switch), 0, 0, 0, 0, low, u16::from(host))
 }
 
 /// MACs follow from addresses, but on the last switch.
-fn port_mac(switch: u8, host: u8) -> Mac {
+pub fn port_mac(switch: u8, host: u8) -> Mac {
     let first = if switch == SWITCHES - 1 { 0x0e } else { 0x0a };
     Mac([first, 0x58, 10, switch, 0, host])
 }
 
-fn router_mac(switch: u8) -> Mac {
+pub fn router_mac(switch: u8) -> Mac {
     Mac([0x0a, 0x58, 0, 0, 0, switch])
 }
 
-fn link_local(mac: Mac) -> Ipv6Addr {
+pub fn link_local(mac: Mac) -> Ipv6Addr {
     let Mac([a, b, c, d, e, f]) = mac;
     let low = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
     Ipv6Addr::from_bits((0xfe80 << 112) | u128::from(low))
 }
 
-fn build(shape: &Shape) -> Network {
+pub fn build(shape: &Shape) -> Network {
     let mut network = Network::default();
     for node in 1..=3 {
         network.node(node);
@@ -140,7 +140,7 @@ fn build(shape: &Shape) -> Network {
 
 /// What a test packet is made of.
 #[derive(Clone, Debug)]
-struct Probe {
+pub struct Probe {
     from: Index,
     source_mac: u8,
     destination_mac: u8,
@@ -150,7 +150,7 @@ struct Probe {
     ttl: u8,
 }
 
-fn probe() -> impl Strategy<Value = Probe> {
+pub fn probe() -> impl Strategy<Value = Probe> {
     (
         any::<Index>(),
         0u8..10,
@@ -173,7 +173,7 @@ fn probe() -> impl Strategy<Value = Probe> {
         )
 }
 
-fn packet(probe: &Probe, ports: &[Port]) -> (usize, Packet) {
+pub fn packet(probe: &Probe, ports: &[Port]) -> (usize, Packet) {
     let index = probe.from.index(ports.len());
     let (switch, host, ..) = ports[index];
     let mut packet = Packet::new();
@@ -310,7 +310,7 @@ fn solicitation(packet: &mut Packet, probe: &Probe, from: (u8, u8), to: (u8, u8)
 }
 
 /// Each case is a network and many packets. PROPTEST_CASES asks for more.
-fn fewer_cases() -> ProptestConfig {
+pub fn fewer_cases() -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig {
         cases: usual.cases / 2,

@@ -113,14 +113,17 @@ impl Parser<'_> {
                 self.expect(Sign::ParenClose, ")")?;
                 Action::forward(node)
             }
-            "deliver" => {
+            "deliver" | "locate" => {
                 self.advance();
                 self.expect(Sign::ParenOpen, "(")?;
                 let datapath = self.quoted("the name of a switch or router in quotation marks")?;
                 self.expect(Sign::Comma, ",")?;
                 let port = self.quoted("the name of a port in quotation marks")?;
                 self.expect(Sign::ParenClose, ")")?;
-                Action::deliver(datapath, port)
+                match name == "deliver" {
+                    true => Action::deliver(datapath, port),
+                    false => Action::locate(datapath, port),
+                }
             }
             _ => match self.side() {
                 Ok(side) => self.assignment(side, column)?,

@@ -140,7 +140,7 @@ impl Problem {
     pub(super) fn unknown_action(name: String) -> Problem {
         let meant = nearest(
             &name,
-            ["next", "output", "drop", "forward", "deliver"]
+            ["next", "output", "drop", "forward", "deliver", "locate"]
                 .into_iter()
                 .chain(Replacement::ALL.map(Replacement::name)),
         );
