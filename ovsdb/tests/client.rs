@@ -289,7 +289,7 @@ async fn a_request_without_a_server_ends_in_time_and_says_why() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let remote = weft_ovsdb::Remote::Unix(directory.path().join("nobody.sock"));
     let options = weft_ovsdb::ConnectOptions {
-        request_timeout: std::time::Duration::from_millis(200),
+        request_timeout: std::time::Duration::from_secs(2),
         ..Default::default()
     };
     let connection = Connection::connect(remote, "Family", options);

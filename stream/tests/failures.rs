@@ -118,7 +118,10 @@ async fn a_client_without_files_is_told_how_to_make_them() {
 }
 
 /// What a dialling end says of a peer that does this.
-async fn dialled_by<F: Future<Output = ()>>(peer: impl FnOnce(TcpStream) -> F) -> String {
+async fn dialled_by<F: Future<Output = ()>>(
+    limit: Duration,
+    peer: impl FnOnce(TcpStream) -> F,
+) -> String {
     let world = World::new();
     let client = to(&load(&world.controller(Period::days(1))), "n1");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -133,14 +136,13 @@ async fn dialled_by<F: Future<Output = ()>>(peer: impl FnOnce(TcpStream) -> F) -
         let (stream, _) = listener.accept().await.expect("it comes");
         peer(stream).await;
     };
-    let limit = Duration::from_millis(300);
     let (dialled, ()) = tokio::join!(dial(&remote, Some(&client), limit), serve);
     dialled.err().expect("that is no TLS").to_string()
 }
 
 #[tokio::test]
 async fn a_peer_that_speaks_something_else_or_nothing_is_told_apart() {
-    let text = dialled_by(async |mut stream: TcpStream| {
+    let text = dialled_by(PATIENCE, async |mut stream: TcpStream| {
         // An OpenFlow 1.5 hello, which a switch says unasked.
         stream
             .write_all(&[6, 0, 0, 8, 0, 0, 0, 1])
@@ -150,7 +152,7 @@ async fn a_peer_that_speaks_something_else_or_nothing_is_told_apart() {
     })
     .await;
     assert!(text.contains("speaks no TLS"), "{text}");
-    let text = dialled_by(async |mut stream: TcpStream| {
+    let text = dialled_by(PATIENCE, async |mut stream: TcpStream| {
         let _ = stream.read(&mut [0; 4096]).await;
     })
     .await;
@@ -158,7 +160,7 @@ async fn a_peer_that_speaks_something_else_or_nothing_is_told_apart() {
         text.contains("closed the connection during the TLS handshake"),
         "{text}"
     );
-    let text = dialled_by(async |mut stream: TcpStream| {
+    let text = dialled_by(Duration::from_millis(300), async |mut stream: TcpStream| {
         // Reads, and says nothing until the other end has had enough.
         while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
     })
