@@ -22,7 +22,7 @@ test: ## every test that needs neither a virtual machine nor a container engine
 e2e: ## only the cases that send packets through real switches (CASES=word picks some)
 	@$(SETUP) build fabric test -- xtask/root-runner.sh cargo test --package weft-e2e --test cases --locked -- $(CASES)
 
-e2e-kernel: ## those about packets on the kernel datapath, in a small virtual machine (CASES=word picks among all)
+e2e-kernel: ## those that show a datapath, on the kernel's, in a small virtual machine (CASES=word picks among all)
 	@$(SETUP) build fabric test vm -- cargo xtask e2e-kernel $(CASES)
 
 bench: build ## the measurements behind the numbers in docs/performance (BENCH=added-pod picks one)

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let only = env::var(ONLY).ok();
     let is_meant = |case: &cases::Case| match only.as_deref() {
         None => true,
-        Some("packets") => case.is_about_packets(),
+        Some("both") => case.is_on_both,
         Some(files) => files.split(',').any(|file| file == case.module),
     };
     let trials = cases::ALL
@@ -97,7 +97,7 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// `packets`: only cases about packets, as in the virtual machine; or the files that cases are in, as `l2,l3`.
+/// `both`: only cases for both datapaths, as in the virtual machine; or the files that cases are in, as `l2,l3`.
 const ONLY: &str = "WEFT_CASES";
 /// Names the case to the worker.
 const CASE: &str = "WEFT_CASE";

@@ -45,7 +45,7 @@ enum Chore {
     E2eKernel {
         #[command(flatten)]
         settings: vm::Settings,
-        /// All cases, also those that are about programs more than about packets
+        /// All cases, also those that are not expected to differ between the datapaths
         #[arg(long, conflicts_with = "cases")]
         all: bool,
         /// Arguments for the packet tests: names of cases, or parts of them

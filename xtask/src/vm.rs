@@ -105,7 +105,8 @@ pub fn run(root: &Path, settings: &Settings, commands: &[Vec<OsString>]) -> Resu
     Ok(())
 }
 
-/// Builds the packet tests and runs them on the kernel datapath: those about packets, those that are named, or all.
+/// Builds the packet tests and runs them on the kernel datapath: those for both datapaths, those that are
+/// named, or all.
 pub fn packet_tests(
     root: &Path,
     settings: &Settings,
@@ -115,7 +116,7 @@ pub fn packet_tests(
     let cases = build_cases(root)?;
     let mut test: Vec<OsString> = Vec::new();
     if which == Cases::Usual && arguments.is_empty() {
-        test.extend(["env", "WEFT_CASES=packets"].map(OsString::from));
+        test.extend(["env", "WEFT_CASES=both"].map(OsString::from));
     }
     test.push(cases.into_os_string());
     test.extend(["--test-threads", TEST_THREADS].map(OsString::from));
@@ -126,7 +127,7 @@ pub fn packet_tests(
 /// Which packet tests run in the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cases {
-    /// Those about packets, unless some are named.
+    /// Those for both datapaths, unless some are named.
     Usual,
     /// All.
     All,
