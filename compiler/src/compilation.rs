@@ -20,6 +20,7 @@ use crate::pipeline::meter;
 
 mod node_state;
 
+pub(crate) use node_state::Contributor;
 pub use node_state::NodeState;
 
 /// A flow as it is sent, and nothing beside: there are very many.

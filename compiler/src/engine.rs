@@ -19,18 +19,21 @@
 mod key;
 mod members;
 mod reader;
+mod readers;
 mod value;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::input::Options;
 use crate::lowering::CONJUNCTIONS_MAX;
 use crate::topology::{self, KeyTable, LocationChange, Locations};
 use crate::unit::{PlacedUnit, Unit};
+
+use readers::Readers;
 
 pub(crate) use key::{Emission, Key, LEVELS, Member};
 pub(crate) use members::Members;
@@ -78,7 +81,7 @@ struct Cell {
     key: Option<Key>,
     value: Value,
     reads: Vec<CellId>,
-    readers: FxHashSet<CellId>,
+    readers: Readers,
     emitted: Vec<Emission>,
     diagnostics: Vec<Diagnostic>,
     demand: u32,
@@ -224,8 +227,10 @@ impl Engine {
         diagnostics.dedup();
         self.replace_reads(id, reads);
         self.replace_diagnostics(id, diagnostics);
-        let before = std::mem::replace(&mut self.cell_mut(id).emitted, emitted.clone());
+        emitted.shrink_to_fit();
+        let before = std::mem::take(&mut self.cell_mut(id).emitted);
         let (added, removed) = difference(&before, &emitted);
+        self.cell_mut(id).emitted = emitted;
         if value != old {
             self.note_replaced(&key, &old, &value);
             self.cell_mut(id).value = value;
@@ -246,22 +251,24 @@ impl Engine {
         }
     }
 
-    fn replace_reads(&mut self, id: CellId, reads: Vec<CellId>) {
-        let old = std::mem::replace(&mut self.cell_mut(id).reads, reads.clone());
-        if old == reads {
-            return;
-        }
-        for read in &reads {
-            self.cell_mut(*read).readers.insert(id);
-        }
-        let reads: FxHashSet<CellId> = reads.into_iter().collect();
-        for gone in old.into_iter().filter(|read| !reads.contains(read)) {
-            self.cell_mut(gone).readers.remove(&id);
+    /// The reader has noted the new ones already.
+    fn replace_reads(&mut self, id: CellId, mut reads: Vec<CellId>) {
+        reads.sort_unstable();
+        reads.shrink_to_fit();
+        let old = std::mem::take(&mut self.cell_mut(id).reads);
+        let is_gone = |read: &CellId| reads.binary_search(read).is_err();
+        let gone: Vec<CellId> = old.into_iter().filter(is_gone).collect();
+        self.cell_mut(id).reads = reads;
+        for gone in gone {
+            self.cell_mut(gone).readers.remove(id);
             self.drop_if_dead(gone);
         }
     }
 
     fn replace_diagnostics(&mut self, id: CellId, new: Vec<Diagnostic>) {
+        if new.is_empty() && self.cell(id).diagnostics.is_empty() {
+            return;
+        }
         let old = std::mem::replace(&mut self.cell_mut(id).diagnostics, new.clone());
         for diagnostic in new {
             self.touch_diagnostic(&diagnostic);
@@ -394,8 +401,7 @@ impl Engine {
     }
 
     fn wake_readers(&mut self, id: CellId) {
-        let readers: Vec<CellId> = self.cell(id).readers.iter().copied().collect();
-        for reader in readers {
+        for reader in self.cell(id).readers.to_vec() {
             self.queue(reader);
         }
     }
@@ -420,7 +426,7 @@ impl Engine {
             },
             key: Some(key.clone()),
             reads: Vec::new(),
-            readers: FxHashSet::default(),
+            readers: Readers::EMPTY,
             emitted: Vec::new(),
             diagnostics: Vec::new(),
             demand: 0,
@@ -479,7 +485,7 @@ impl Engine {
         self.note_replaced(&key, &value, &Value::Absent);
         self.replace_diagnostics(id, Vec::new());
         for read in reads {
-            self.cell_mut(read).readers.remove(&id);
+            self.cell_mut(read).readers.remove(id);
             self.drop_if_dead(read);
         }
         self.emit_all(Vec::new(), emitted);

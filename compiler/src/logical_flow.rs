@@ -115,14 +115,13 @@ impl LogicalFlow {
     /// nothing else.
     #[must_use]
     pub fn cookie(&self) -> Cookie {
-        let priority = self.priority.to_string();
-        let matches = self.matches.to_string();
-        Cookie::of(&[
-            &self.datapath_text(),
-            self.stage.name(),
-            &priority,
-            &matches,
-        ])
+        let (stage, priority, matches) = (&self.stage, &self.priority, &self.matches);
+        match &self.datapath {
+            Datapath::Every(kind) => {
+                Cookie::of(&[&format_args!("{kind:?}"), stage, priority, matches])
+            }
+            Datapath::One(datapath) => Cookie::of(&[&datapath.uuid, stage, priority, matches]),
+        }
     }
 
     /// What no other logical flow shares.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use openflow_rs::{Action as OfAction, Field as OfField, Flow, Match};
 use uuid::Uuid;
-use weft_expr::{Action, Conjunct, NormalizeError, PortSymbol, Product, Sets, factor};
+use weft_expr::{Action, Conjunct, NormalizeError, PortSymbol, Product, Sets, factor_both};
 
 use crate::logical_flow::{Datapath, LogicalFlow, Names};
 use crate::pipeline::{DatapathKind, register};
@@ -95,8 +95,7 @@ pub fn lower(
     names: &mut dyn Names,
     sets: &dyn Sets,
 ) -> Result<Lowered, LowerError> {
-    let matches = flow.matches.clone() & Action::prerequisites(&flow.actions);
-    let form = factor(&matches, sets)?;
+    let form = factor_both(&flow.matches, &Action::prerequisites(&flow.actions), sets)?;
     let actions = action::lower(flow, names)?;
     let base = match &flow.datapath {
         Datapath::Every(_) => Match::new(),
@@ -109,6 +108,7 @@ pub fn lower(
     };
     let mut lowering = Lowering {
         flow,
+        cookie: u64::from(flow.cookie().get()),
         base,
         lowered: Lowered::default(),
     };
@@ -125,6 +125,7 @@ pub fn lower(
 
 struct Lowering<'a> {
     flow: &'a LogicalFlow,
+    cookie: u64,
     base: Match,
     lowered: Lowered,
 }
@@ -134,7 +135,7 @@ impl Lowering<'_> {
         let flow = Flow {
             table: self.flow.stage.table().get(),
             priority: self.flow.priority,
-            cookie: u64::from(self.flow.cookie().get()),
+            cookie: self.cookie,
             matches,
             actions,
         };

@@ -3,7 +3,6 @@
 //! Invariants: no mask is 0, no value has bits outside its mask or field, so equal meanings are equal values.
 //! Must not: hold anything that is not a plain "these bits have this value".
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,8 +21,10 @@ pub struct Masked {
 /// Fields and ports that must all be as it says; the default holds for every packet.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Conjunct {
-    fields: BTreeMap<Field, Masked>,
-    ports: BTreeMap<PortSymbol, Arc<str>>,
+    /// Sorted by field: there are few, and very many conjuncts are made.
+    fields: Vec<(Field, Masked)>,
+    /// Sorted by symbol.
+    ports: Vec<(PortSymbol, Arc<str>)>,
 }
 
 /// What a conjunct can test.
@@ -40,7 +41,7 @@ impl Conjunct {
         let value = ((value & part.mask()) << part.field_offset()) & mask;
         let mut conjunct = Conjunct::default();
         if mask != 0 {
-            conjunct.fields.insert(part.field(), Masked { value, mask });
+            conjunct.fields.push((part.field(), Masked { value, mask }));
         }
         conjunct
     }
@@ -48,8 +49,8 @@ impl Conjunct {
     /// `symbol == "name"`.
     pub(crate) fn port(symbol: PortSymbol, name: Arc<str>) -> Conjunct {
         Conjunct {
-            fields: BTreeMap::new(),
-            ports: BTreeMap::from([(symbol, name)]),
+            fields: Vec::new(),
+            ports: vec![(symbol, name)],
         }
     }
 
@@ -66,7 +67,59 @@ impl Conjunct {
     /// What it says of a field.
     #[must_use]
     pub fn field(&self, field: Field) -> Option<Masked> {
-        self.fields.get(&field).copied()
+        let at = self.find(field).ok()?;
+        self.fields.get(at).map(|(_, masked)| *masked)
+    }
+
+    fn find(&self, field: Field) -> Result<usize, usize> {
+        self.fields
+            .binary_search_by_key(&field, |(field, _)| *field)
+    }
+
+    fn port_name(&self, symbol: PortSymbol) -> Option<&Arc<str>> {
+        let mut ports = self.ports.iter();
+        ports
+            .find(|(known, _)| *known == symbol)
+            .map(|(_, name)| name)
+    }
+
+    /// Adds what is said of a field; whether there are still packets for which all of it holds.
+    pub(crate) fn narrow(&mut self, field: Field, masked: Masked) -> bool {
+        if masked.mask == 0 {
+            return true;
+        }
+        match self.find(field) {
+            Err(at) => self.fields.insert(at, (field, masked)),
+            Ok(at) => {
+                let Some((_, known)) = self.fields.get_mut(at) else {
+                    return false;
+                };
+                if (known.value ^ masked.value) & known.mask & masked.mask != 0 {
+                    return false;
+                }
+                known.value |= masked.value;
+                known.mask |= masked.mask;
+            }
+        }
+        true
+    }
+
+    /// Adds what is said of a port, as [`Conjunct::narrow`].
+    pub(crate) fn narrow_port(&mut self, symbol: PortSymbol, name: &Arc<str>) -> bool {
+        if let Some(known) = self.port_name(symbol) {
+            return known == name;
+        }
+        let at = self.ports.partition_point(|(known, _)| *known < symbol);
+        self.ports.insert(at, (symbol, Arc::clone(name)));
+        true
+    }
+
+    /// Adds all that another says, as [`Conjunct::narrow`].
+    pub(crate) fn narrow_by(&mut self, other: &Conjunct) -> bool {
+        let mut fields = other.fields.iter();
+        let mut ports = other.ports.iter();
+        fields.all(|(field, masked)| self.narrow(*field, *masked))
+            && ports.all(|(symbol, name)| self.narrow_port(*symbol, name))
     }
 
     /// Whether a packet meets it.
@@ -89,35 +142,20 @@ impl Conjunct {
             false => (other, self),
         };
         let mut both = large.clone();
-        for (field, masked) in &small.fields {
-            let merged = both.fields.entry(*field).or_insert(*masked);
-            if (merged.value ^ masked.value) & merged.mask & masked.mask != 0 {
-                return None;
-            }
-            *merged = Masked {
-                value: merged.value | masked.value,
-                mask: merged.mask | masked.mask,
-            };
-        }
-        for (symbol, name) in &small.ports {
-            if both.ports.entry(*symbol).or_insert_with(|| name.clone()) != name {
-                return None;
-            }
-        }
-        Some(both)
+        both.narrow_by(small).then_some(both)
     }
 
     /// Whether it holds for every packet for which `other` does.
     #[must_use]
     pub fn covers(&self, other: &Conjunct) -> bool {
         self.fields.iter().all(|(field, masked)| {
-            other.fields.get(field).is_some_and(|narrower| {
+            other.field(*field).is_some_and(|narrower| {
                 masked.mask & !narrower.mask == 0 && narrower.value & masked.mask == masked.value
             })
         }) && self
             .ports
             .iter()
-            .all(|(symbol, name)| other.ports.get(symbol) == Some(name))
+            .all(|(symbol, name)| other.port_name(*symbol) == Some(name))
     }
 
     /// What all of `members` say; `None` when there are none.
@@ -126,7 +164,7 @@ impl Conjunct {
         let mut shared = first.clone();
         for other in others {
             let fields = shared.fields.iter().filter_map(|(field, masked)| {
-                let theirs = other.fields.get(field)?;
+                let theirs = other.field(*field)?;
                 let mask = masked.mask & theirs.mask & !(masked.value ^ theirs.value);
                 (mask != 0).then_some((
                     *field,
@@ -140,7 +178,7 @@ impl Conjunct {
             let ports = shared
                 .ports
                 .iter()
-                .filter(|(symbol, name)| other.ports.get(symbol) == Some(name));
+                .filter(|(symbol, name)| other.port_name(*symbol) == Some(name));
             let ports = ports
                 .map(|(symbol, name)| (*symbol, name.clone()))
                 .collect();
@@ -154,11 +192,12 @@ impl Conjunct {
         let fields = self
             .fields
             .iter()
-            .filter(|(field, masked)| common.fields.get(field) != Some(masked));
+            .filter(|(field, masked)| common.field(*field) != Some(*masked));
         let ports = self
             .ports
-            .keys()
-            .filter(|symbol| !common.ports.contains_key(symbol));
+            .iter()
+            .map(|(symbol, _)| symbol)
+            .filter(|symbol| common.port_name(**symbol).is_none());
         fields
             .map(|(field, _)| Tested::Field(*field))
             .chain(ports.map(|symbol| Tested::Port(*symbol)))

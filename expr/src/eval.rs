@@ -268,17 +268,20 @@ impl Action {
     /// applies to packets that meet its match and this.
     #[must_use]
     pub fn prerequisites(actions: &[Action]) -> Expr {
-        let parts = actions.iter().flat_map(|action| match action {
-            Action::Assign { destination, .. } | Action::Select { destination, .. } => {
-                vec![*destination]
-            }
-            Action::Move {
-                destination,
-                source,
-            } => vec![*destination, *source],
-            Action::Exchange { left, right } => vec![*left, *right],
-            Action::DecrementTtl => vec![Symbol::IpTtl.whole()],
-            _ => Vec::new(),
+        let parts = actions.iter().flat_map(|action| {
+            let (one, other) = match action {
+                Action::Assign { destination, .. } | Action::Select { destination, .. } => {
+                    (Some(*destination), None)
+                }
+                Action::Move {
+                    destination,
+                    source,
+                } => (Some(*destination), Some(*source)),
+                Action::Exchange { left, right } => (Some(*left), Some(*right)),
+                Action::DecrementTtl => (Some(Symbol::IpTtl.whole()), None),
+                _ => (None, None),
+            };
+            one.into_iter().chain(other)
         });
         let of_packets = actions.iter().filter_map(|action| match action {
             Action::Replace { with, .. } => Some(with.prerequisite()),

@@ -51,7 +51,7 @@ pub use address::{Mac, MacError};
 pub use conjunct::{Conjunct, Masked};
 pub use eval::{Applied, NoSets, Packet, Sets};
 pub use expr::{Constant, Expr, Operand, PortOperand, Relation, inport, outport};
-pub use normal::{NormalForm, NormalizeError, Product, factor, normalize};
+pub use normal::{NormalForm, NormalizeError, Product, factor, factor_both, normalize};
 pub use parser::{ParseError, parse_actions, parse_match};
 pub use symbol::{Field, Part, PortSymbol, Predicate, Symbol};
 pub use types::TypeError;

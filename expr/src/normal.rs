@@ -10,12 +10,12 @@
 //! members that others cover; its size, and the work for it, are bounded by [`MAX_CONJUNCTS`].
 //! Must not: know ports' numbers, registers or OpenFlow.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use crate::conjunct::{Conjunct, minimized};
-use crate::eval::{Packet, Sets};
+use crate::conjunct::{Conjunct, Masked, minimized};
+use crate::eval::{NoSets, Packet, Sets};
 use crate::expr::{Constant, Expr, Operand, PortOperand, Relation};
-use crate::symbol::{Part, PortSymbol, ones};
+use crate::symbol::{Part, PortSymbol, Predicate, ones};
 use crate::types::{TypeError, check_comparison, check_predicate};
 
 /// Why an expression has no normal form.
@@ -91,11 +91,81 @@ pub fn normalize(expr: &Expr, sets: &dyn Sets) -> Result<Vec<Conjunct>, Normaliz
 /// # Errors
 /// As [`normalize`].
 pub fn factor(expr: &Expr, sets: &dyn Sets) -> Result<NormalForm, NormalizeError> {
+    factor_both(expr, &Expr::True, sets)
+}
+
+/// As [`factor`], of two expressions that have to hold both.
+///
+/// # Errors
+/// As [`normalize`].
+pub fn factor_both(
+    expr: &Expr,
+    other: &Expr,
+    sets: &dyn Sets,
+) -> Result<NormalForm, NormalizeError> {
     let mut form = NormalForm::default();
-    factor_tree(&tree(expr, sets, false, 0)?, &mut form)?;
+    let mut conjunct = Conjunct::default();
+    if narrow(&mut conjunct, expr) && narrow(&mut conjunct, other) {
+        form.conjuncts.push(conjunct);
+        return Ok(form);
+    }
+    let both = Tree::And(vec![
+        tree(expr, sets, false, 0)?,
+        tree(other, sets, false, 0)?,
+    ]);
+    factor_tree(&both, &mut form)?;
     form.conjuncts = minimized(form.conjuncts);
     bounded(form.conjuncts.len())?;
     Ok(form)
+}
+
+/// Narrows a conjunct by an expression that is one conjunction of equalities, as most are. Says no to any other, and to one that may hold
+/// for no packet or means nothing: then the conjunct is not to be used.
+fn narrow(conjunct: &mut Conjunct, expr: &Expr) -> bool {
+    match expr {
+        Expr::True => true,
+        Expr::And(members) => members.iter().all(|member| narrow(conjunct, member)),
+        Expr::Predicate(predicate) => narrow_by_predicate(conjunct, *predicate),
+        Expr::Port {
+            symbol,
+            negated: false,
+            operands,
+        } => match operands.as_slice() {
+            [PortOperand::Name(name)] => conjunct.narrow_port(*symbol, name),
+            _ => false,
+        },
+        Expr::Compare {
+            part,
+            relation: Relation::Equal,
+            operands,
+        } => {
+            let [Operand::Constant(constant)] = operands.as_slice() else {
+                return false;
+            };
+            if check_comparison(*part, Relation::Equal, operands, false).is_err() {
+                return false;
+            }
+            let mask = constant.mask().unwrap_or(part.mask()) << part.field_offset();
+            let value = constant.value() << part.field_offset() & mask;
+            let needed = part.symbol().info().prerequisite;
+            needed.is_none_or(|needed| narrow_by_predicate(conjunct, needed))
+                && conjunct.narrow(part.field(), Masked { value, mask })
+        }
+        _ => false,
+    }
+}
+
+fn narrow_by_predicate(conjunct: &mut Conjunct, predicate: Predicate) -> bool {
+    /// Of predicates that are one conjunct, that one.
+    static CONJUNCTS: LazyLock<Vec<Option<Conjunct>>> = LazyLock::new(|| {
+        let conjunct = |predicate: &Predicate| {
+            let mut all = normalize(predicate.condition(), &NoSets).ok()?;
+            all.pop().filter(|_| all.is_empty())
+        };
+        Predicate::ALL.iter().map(conjunct).collect()
+    });
+    let known = CONJUNCTS.get(predicate as usize).and_then(Option::as_ref);
+    known.is_some_and(|known| conjunct.narrow_by(known))
 }
 
 /// An expression without negation, predicates or sets.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::error::EncodeError;
 use crate::flow::{Flow, FlowKey};
-use crate::flow_mod::FlowMod;
+use crate::flow_mod::{FlowCommand, FlowMod};
 use crate::header::HEADER_LENGTH;
 use crate::matches::Match;
 use crate::wire::Reader;
@@ -35,7 +35,11 @@ impl EncodedFlow {
     /// # Errors
     /// As [`Flow::add`].
     pub fn new(flow: Flow) -> Result<EncodedFlow, EncodeError> {
-        let encoded = flow.canonical().add()?;
+        let encoded = FlowMod {
+            flow: flow.canonical(),
+            ..FlowMod::new(FlowCommand::Add)
+        }
+        .message(0)?;
         // Exactly as long as it is: the encoder's buffer has room to grow.
         let add = Bytes::copy_from_slice(&encoded);
         let key = add.slice(KEY_START..key_end(&add).unwrap_or(add.len()));

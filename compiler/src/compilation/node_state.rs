@@ -7,6 +7,7 @@
 //! Invariant: what holds for a key is a function of the set of contributions. Must not: order anything by history.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -146,21 +147,25 @@ impl NodeState {
     }
 
     pub(crate) fn put(&mut self, contributor: &Contributor, flow: &Arc<CompiledFlow>) {
-        self.touch(flow.key());
-        let key = flow.key().clone();
-        let slot = match self.flows.remove(&key) {
-            None => Slot::One(Arc::clone(contributor), Arc::clone(flow)),
-            Some(known) => {
+        match self.flows.entry(flow.key().clone()) {
+            Entry::Vacant(vacant) => {
+                self.touched_flows.entry(flow.key().clone()).or_insert(None);
+                vacant.insert(Slot::One(Arc::clone(contributor), Arc::clone(flow)));
+            }
+            Entry::Occupied(occupied) => {
+                let (key, known) = occupied.remove_entry();
+                let old = || known.holds().cloned();
+                self.touched_flows.entry(key.clone()).or_insert_with(old);
                 let mut all = known.into_all();
                 all.insert(
                     (Arc::clone(contributor), flow.add().clone()),
                     Arc::clone(flow),
                 );
-                let Some(slot) = Slot::of(all) else { return };
-                slot
+                if let Some(slot) = Slot::of(all) {
+                    self.flows.insert(key, slot);
+                }
             }
-        };
-        self.flows.insert(key, slot);
+        }
     }
 
     pub(crate) fn remove(&mut self, contributor: &Contributor, flow: &CompiledFlow) {

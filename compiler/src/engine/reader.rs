@@ -14,6 +14,7 @@ pub(crate) struct Reader<'a> {
     engine: &'a mut Engine,
     level: u8,
     reads: Vec<CellId>,
+    /// The same, once they are more than a glance takes in.
     seen: FxHashSet<CellId>,
     emitted: Vec<Emission>,
     diagnostics: Vec<Diagnostic>,
@@ -49,12 +50,22 @@ impl<'a> Reader<'a> {
             self.level
         );
         let id = self.engine.current(key);
-        if self.seen.insert(id) {
+        if self.is_first_look(id) {
             self.reads.push(id);
             // At once, so that the cell cannot be dropped while it is needed.
             self.engine.cell_mut(id).readers.insert(self.id);
         }
         &self.engine.cell(id).value
+    }
+
+    fn is_first_look(&mut self, id: CellId) -> bool {
+        if self.reads.len() < GLANCE {
+            return !self.reads.contains(&id);
+        }
+        if self.seen.is_empty() {
+            self.seen.extend(&self.reads);
+        }
+        self.seen.insert(id)
     }
 
     /// The members of a relation.
@@ -109,3 +120,5 @@ impl<'a> Reader<'a> {
         self.engine.flows_encoded += 1;
     }
 }
+
+const GLANCE: usize = 24;

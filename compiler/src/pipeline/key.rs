@@ -102,15 +102,27 @@ impl GroupId {
 pub struct Cookie(u32);
 
 impl Cookie {
-    /// The cookie of what `text` describes: FNV-1a, which will be the same tomorrow.
+    /// The cookie of what these parts describe as text: FNV-1a, which will be the same tomorrow.
     #[must_use]
-    pub fn of(parts: &[&str]) -> Cookie {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        for part in parts {
-            for byte in part.bytes().chain([0]) {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    pub fn of(parts: &[&dyn fmt::Display]) -> Cookie {
+        /// Takes text without keeping it.
+        struct Hash(u64);
+
+        impl fmt::Write for Hash {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                for byte in text.bytes() {
+                    self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+                }
+                Ok(())
             }
         }
+
+        let mut hash = Hash(0xcbf2_9ce4_8422_2325);
+        for part in parts {
+            // Neither the hash nor what is displayed here fails.
+            let _written = fmt::Write::write_fmt(&mut hash, format_args!("{part}\0"));
+        }
+        let hash = hash.0;
         let folded = (hash ^ (hash >> 32)) & 0xffff_ffff;
         // Folded to 32 bits, and never 0, which says "physical".
         Cookie(u32::try_from(folded).unwrap_or(u32::MAX).max(1))

@@ -9,7 +9,7 @@ use openflow_rs::EncodedKey;
 use uuid::Uuid;
 
 use super::{CompiledUnit, Unit};
-use crate::compilation::{CompiledFlow, CompiledGroup, NodeState};
+use crate::compilation::{CompiledFlow, CompiledGroup, Contributor, NodeState};
 use crate::engine::{Key, Member, Reader, Replaced, Value};
 use crate::logical_flow::{NodeSet, Scope};
 use crate::lowering::renumber;
@@ -197,6 +197,42 @@ pub(crate) fn apply(replaced: Replaced, states: &mut BTreeMap<NodeName, NodeStat
     let empty = PlacedUnit::default();
     let old = replaced.old.as_deref().unwrap_or(&empty);
     let new = replaced.new.as_deref().unwrap_or(&empty);
+    if old.parts.is_empty() {
+        // As most are, when there was nothing before.
+        for (nodes, flows) in &new.parts {
+            for node in nodes {
+                let Some(state) = states.get_mut(node) else {
+                    continue;
+                };
+                flows.iter().for_each(|flow| state.put(&contributor, flow));
+            }
+        }
+    } else {
+        carry_over(&contributor, old, new, states);
+    }
+    for (node, group) in &old.groups {
+        let is_kept = new
+            .groups
+            .iter()
+            .any(|(at, new)| at == node && new.group.id == group.group.id);
+        if let (false, Some(state)) = (is_kept, states.get_mut(node)) {
+            state.remove_group(group.group.id);
+        }
+    }
+    for (node, group) in &new.groups {
+        if let Some(state) = states.get_mut(node) {
+            state.put_group(group);
+        }
+    }
+}
+
+/// What changed of the flows of a unit.
+fn carry_over(
+    contributor: &Contributor,
+    old: &PlacedUnit,
+    new: &PlacedUnit,
+    states: &mut BTreeMap<NodeName, NodeState>,
+) {
     let (old_flows, new_flows) = (old.by_node(), new.by_node());
     let mut touched: BTreeSet<&NodeName> = old_flows.keys().copied().collect();
     touched.extend(new_flows.keys().copied());
@@ -211,7 +247,7 @@ pub(crate) fn apply(replaced: Replaced, states: &mut BTreeMap<NodeName, NodeStat
         let known: rustc_hash::FxHashSet<usize> = before.iter().map(address).collect();
         let mut removed: rustc_hash::FxHashSet<&EncodedKey> = rustc_hash::FxHashSet::default();
         for flow in before.iter().filter(|flow| !kept.contains(&address(flow))) {
-            state.remove(&contributor, flow);
+            state.remove(contributor, flow);
             removed.insert(flow.key());
         }
         // One that stays is put again if its like went: a unit may want the same flow twice.
@@ -219,21 +255,7 @@ pub(crate) fn apply(replaced: Replaced, states: &mut BTreeMap<NodeName, NodeStat
             !known.contains(&address(flow)) || removed.contains(flow.key())
         };
         for flow in after.iter().filter(is_to_put) {
-            state.put(&contributor, flow);
-        }
-    }
-    for (node, group) in &old.groups {
-        let is_kept = new
-            .groups
-            .iter()
-            .any(|(at, new)| at == node && new.group.id == group.group.id);
-        if let (false, Some(state)) = (is_kept, states.get_mut(node)) {
-            state.remove_group(group.group.id);
-        }
-    }
-    for (node, group) in &new.groups {
-        if let Some(state) = states.get_mut(node) {
-            state.put_group(group);
+            state.put(contributor, flow);
         }
     }
 }
