@@ -298,7 +298,7 @@ fn wrong_actions_are_told_where_and_what_instead() {
             ("icmp4 next;", 7, "found \"next\" where { should be"),
             ("reject { next; }", 17, "where ; "),
             ("reject { drop; };", 10, "drop stands alone"),
-            ("icmp4 { icmp4 { next; }; };", 15, "found \"{\" where "),
+            ("icmp4 { icmp4 { next; }; };", 9, "icmp4 is a condition"),
             ("icmp4.frag_mtu = 1400;", 1, "unknown field"),
             ("icmp4 { icmp4.frag_mtu = 65536; };", 26, "65536"),
             ("rejct { next; };", 1, "did you mean reject"),
