@@ -83,7 +83,7 @@ pub(crate) enum Key {
     RouteGroup(Uuid, Side, IpNet),
     NextHops(Uuid, IpAddr),
     RoutedPorts(Uuid),
-    /// Prefixes of a router's static routes that go by source.
+    /// Prefixes of a router's static routes that go by source, or count on one node alone.
     SourceRoutes(Uuid),
     // Level 8.
     Place(Uuid),

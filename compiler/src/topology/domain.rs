@@ -2,7 +2,7 @@
 //!
 //! A *domain* is a connected component of the graph of switches and routers, whose edges are router ports. A *plain* domain is one
 //! router and switches that have no other router, nothing whose place cannot be told from an address, no address twice, and no route by
-//! source that comes before a connected network.
+//! source, or of one node, that comes before a connected network.
 //!
 //! Must not: make flows.
 
@@ -144,8 +144,8 @@ pub(super) fn plain(reader: &mut Reader<'_>, router: Uuid) -> Value {
     }
 }
 
-/// Whether a route by source is longer than a connected network: it is asked before the network is, and where a packet goes does not
-/// follow from its destination.
+/// Whether a route by source, or of one node, is longer than a connected network: it is asked before the network is, and where a packet goes
+/// does not follow from its destination.
 fn is_overruled(reader: &mut Reader<'_>, router: Uuid) -> bool {
     let sources: Vec<IpNet> = reader
         .members(Key::SourceRoutes(router))

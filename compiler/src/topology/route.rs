@@ -1,6 +1,7 @@
 //! Static routes.
 //!
-//! Routes of one router for the same prefix, by the same side of a packet, are a group: several next hops.
+//! Routes of one router for the same prefix, by the same side of a packet, are a group: several next hops. A route that counts on one node
+//! alone (`options:weft-node`) is in no group.
 //!
 //! Must not: choose between routes; priorities and the location table do.
 
@@ -9,11 +10,12 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use uuid::Uuid;
-use weft_schema::nb;
+use weft_schema::{keys, nb};
 
 use super::{Fact, address, row};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Emission, Key, Member, Reader, Value};
+use crate::node::NodeName;
 
 /// A static route of a router.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Route {
     pub(crate) prefix: IpNet,
     /// `None` discards.
     pub(crate) next_hop: Option<NextHop>,
+    /// The node that alone follows it; `None` for every node.
+    pub(crate) node: Option<NodeName>,
 }
 
 /// Which address of a packet a route is about (ovn-nb(5), `policy`).
@@ -69,12 +73,15 @@ pub(super) fn parse(reader: &mut Reader<'_>, route: Uuid) -> Value {
     row::listed_twice(reader, Key::RoutersOfRoute(route), "static_routes", &what);
     match read(reader, &row, router) {
         Ok(read) => {
-            if read.side == Side::Source {
+            // Neither is about a destination alone.
+            if read.side == Side::Source || read.node.is_some() {
                 let sources = Key::SourceRoutes(router);
                 reader.emit(Emission::Member(sources, Member::Network(read.prefix)));
             }
-            let group = Key::RouteGroup(router, read.side, read.prefix);
-            reader.emit(Emission::Member(group, Member::Row(route)));
+            if read.node.is_none() {
+                let group = Key::RouteGroup(router, read.side, read.prefix);
+                reader.emit(Emission::Member(group, Member::Row(route)));
+            }
             if let Some(hop) = &read.next_hop {
                 let hops = Key::NextHops(router, hop.address);
                 reader.emit(Emission::Member(hops, Member::Row(route)));
@@ -94,13 +101,14 @@ pub(super) fn parse(reader: &mut Reader<'_>, route: Uuid) -> Value {
 
 /// Tells what a route decides about: who is to find nodes by address must leave that to it.
 ///
-/// A route that discards has the last word only where no route by source is longer: those are asked before it.
+/// A route that discards has the last word only where no route by source, or of one node, is longer: those are asked before it.
 pub(super) fn decided(reader: &mut Reader<'_>, route: Uuid) -> Value {
     let Some(read) = reader.read(Key::Route(route)).route().cloned() else {
         return Value::Absent;
     };
     let router = read.router;
-    let is_last_word = read.side == Side::Destination && read.next_hop.is_none() && {
+    let is_for_all = read.side == Side::Destination && read.node.is_none();
+    let is_last_word = is_for_all && read.next_hop.is_none() && {
         let sources = reader.members(Key::SourceRoutes(router));
         !sources.iter().any(|member| {
             matches!(member, Member::Network(source)
@@ -152,6 +160,8 @@ fn read(
         let message = "route tables are not served yet; the route is left out".to_owned();
         return Err(("route_table", message));
     }
+    let node = row.options.get(keys::NODE);
+    let node = node.map(|node| NodeName::from(node.as_str()));
     let prefix = address::parse_prefix(&row.ip_prefix).ok_or_else(|| {
         let message = format!("{:?} is no prefix, such as 10.0.0.0/8", row.ip_prefix);
         ("ip_prefix", message)
@@ -162,6 +172,7 @@ fn read(
             side,
             prefix,
             next_hop: None,
+            node,
         });
     }
     let address: IpAddr = row.nexthop.parse().map_err(|_| {
@@ -179,6 +190,7 @@ fn read(
         side,
         prefix,
         next_hop,
+        node,
     })
 }
 

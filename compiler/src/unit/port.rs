@@ -12,6 +12,8 @@
 //! A port whose MAC and addresses follow from one number has a few entries in place of most of these ([`derived`]): the one for its MAC is the
 //! one for its IPv4 address too, and goes wherever the MAC is wanted.
 //!
+//! A next hop of routes that count on one node alone is one on that node only.
+//!
 //! Must not: say anything about a port that is on no node.
 
 use std::net::IpAddr;
@@ -308,13 +310,34 @@ impl PortUnit<'_, '_, '_> {
             let Some(face) = self.reader.read(Key::Face(router_port)).face().cloned() else {
                 continue;
             };
-            let is_hop = !self.reader.is_empty(Key::NextHops(face.router, ip));
-            is_next_hop |= is_hop;
-            if is_hop || (is_in_subnet && self.routed.is_none()) {
-                self.resolve(&face, mac, ip);
+            let hops = self.hops(face.router, ip);
+            is_next_hop |= hops == Hops::OfAll;
+            match hops {
+                _ if is_in_subnet && self.routed.is_none() => self.resolve(&face, mac, ip),
+                Hops::OfAll => self.resolve(&face, mac, ip),
+                Hops::OfThisNode => {
+                    super::gateway::resolve(self.draft, &face, mac, ip, &self.here);
+                }
+                Hops::None => {}
             }
         }
         is_next_hop
+    }
+
+    /// Who has routes that name the address as next hop.
+    fn hops(&mut self, router: Uuid, ip: IpAddr) -> Hops {
+        let routes = self.reader.rows(Key::NextHops(router, ip));
+        if routes.is_empty() {
+            return Hops::None;
+        }
+        let is_of_this_node = |route: &Uuid| {
+            let route = self.reader.read(Key::Route(*route)).route();
+            route.is_some_and(|route| route.node.as_ref() == Some(&self.place.node))
+        };
+        match routes.iter().all(is_of_this_node) {
+            true => Hops::OfThisNode,
+            false => Hops::OfAll,
+        }
     }
 
     /// A routed packet that came here because the address is here.
@@ -361,6 +384,15 @@ impl PortUnit<'_, '_, '_> {
             &scope,
         );
     }
+}
+
+/// Who has routes that name an address as next hop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hops {
+    None,
+    /// The node that the address is on.
+    OfThisNode,
+    OfAll,
 }
 
 /// The bit of `vlan_tci` that says that there is a tag; it counts as part of `vlan_vid` when that is written.

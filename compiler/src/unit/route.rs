@@ -10,19 +10,23 @@
 //! G follows from the priority, so that it and the prefix name the group without a number of its own. The choice is a hash over addresses,
 //! protocol and ports, made by the switch without a group: one next hop more changes few choices.
 //!
+//! A route that counts on one node alone (`options:weft-node`) is asked after all others of its length, and is on that node alone. It leads out of
+//! the cluster, to the node's own host; what comes from there and has nowhere else to go is dropped, or it would go round. So it too has two flows.
+//!
 //! Must not: resolve the next hop; the port that has the address does.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use uuid::Uuid;
-use weft_expr::{Action, Expr, Symbol};
+use weft_expr::{Action, Expr, Symbol, inport};
 
 use super::draft::Draft;
 use super::location::{destined_to, sent_from};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Key, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
+use crate::node::NodeName;
 use crate::pipeline::Stage;
 use crate::topology::{Face, Route, Side};
 
@@ -30,6 +34,10 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, route: Uuid) {
     let Some(read) = reader.read(Key::Route(route)).route().cloned() else {
         return;
     };
+    if let Some(node) = read.node.clone() {
+        compile_way_out(reader, draft, (route, &read), node);
+        return;
+    }
     let group = reader.rows(Key::RouteGroup(read.router, read.side, read.prefix));
     let lots = group.len().min(usize::from(LOTS_MAX));
     let lot = group.iter().position(|member| *member == route);
@@ -79,6 +87,39 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, route: Uuid) {
     add(Stage::LrInIpRoutingEcmp, 100, chosen, actions);
 }
 
+/// A route of one node.
+fn compile_way_out(
+    reader: &mut Reader<'_>,
+    draft: &mut Draft,
+    (route, read): (Uuid, &Route),
+    node: NodeName,
+) {
+    let actions = way(reader, read);
+    draft.own("Logical_Router_Static_Route", route, "");
+    let matches = match read.side {
+        Side::Destination => destined_to(read.prefix),
+        Side::Source => sent_from(read.prefix),
+    };
+    let scope = Scope::At(node);
+    let datapath = Datapath::One(DatapathRef::router(read.router));
+    let mut add = |stage, priority, matches: Expr, actions| {
+        draft.flow(datapath.clone(), stage, priority, matches, actions, &scope);
+    };
+    let (group, number) = (Symbol::Reg8.bits(0, 15), Symbol::Reg8.bits(16, 31));
+    let priority = route_priority(read.prefix, 0);
+    let name = priority + 1;
+    let choose = vec![group.set(name), number.set(WAY_OUT), Action::next()];
+    add(Stage::LrInIpRouting, priority, matches.clone(), choose);
+    let chosen = group.is(name) & number.is(WAY_OUT) & matches;
+    add(Stage::LrInIpRoutingEcmp, 100, chosen.clone(), actions);
+    let port = read.next_hop.as_ref().map(|hop| hop.port);
+    let face = port.and_then(|port| reader.read(Key::Face(port)).face());
+    if let Some(face) = face {
+        let round = inport(face.name.clone()) & chosen;
+        add(Stage::LrInIpRoutingEcmp, 110, round, vec![Action::Drop]);
+    }
+}
+
 /// What a route does with a packet.
 fn way(reader: &mut Reader<'_>, route: &Route) -> Vec<Action> {
     let Some(hop) = &route.next_hop else {
@@ -91,7 +132,7 @@ fn way(reader: &mut Reader<'_>, route: &Route) -> Vec<Action> {
 }
 
 /// A longer prefix before a shorter one, and of the same length a connected network (2) before a static route (1), and that before a route
-/// by source (0), as in OVN.
+/// by source and one of one node alone (0), as in OVN.
 pub(super) fn route_priority(prefix: IpNet, rank: u16) -> u16 {
     u16::from(prefix.prefix_len()) * 3 + rank
 }
@@ -127,5 +168,7 @@ fn leave(face: &Face, hop: Action) -> Vec<Action> {
     ]
 }
 
+/// Stands for the lot of a route of one node: no lot of a group.
+const WAY_OUT: u16 = 0xffff;
 /// Most routes that share a prefix.
 const LOTS_MAX: u16 = 256;

@@ -151,7 +151,10 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
                 _ => format!("10.{}.0.{}", b % 3, c % 7 + 2),
             };
             let policy = (a % 5 == 4).then_some("src-ip");
-            network.route_by(router, policy, &prefix(a, b, c), &next_hop);
+            let route = network.route_by(router, policy, &prefix(a, b, c), &next_hop);
+            if b % 3 == 0 {
+                network.only_on(route, 1 + usize::from(c % 3));
+            }
         }
         (19, ..) => {
             if let Some(route) = pick(network.routes.keys().copied(), a) {

@@ -255,6 +255,13 @@ impl Network {
         uuid
     }
 
+    /// Makes a route one of one node.
+    pub fn only_on(&mut self, route: Uuid, node: usize) {
+        let row = self.routes.get_mut(&route).expect("a route");
+        let node = node_name(node).to_string();
+        row.options.insert("weft-node".to_owned(), node);
+    }
+
     /// What has to be told to someone who knows `before`.
     pub fn changes_since(&self, before: &Network) -> Vec<Input> {
         fn differing<K: Ord + Clone, V: PartialEq + Clone>(

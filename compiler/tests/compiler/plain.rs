@@ -13,8 +13,9 @@ use crate::network::{Network, node_name};
 /// A port: its switch, its host number, its node, and whether it is held to its addresses.
 pub type Port = (u8, u8, u8, bool);
 
-/// Prefix (switch, host, length), whether it is a source's, and next hops (a port, or none to discard).
-type Route = (u8, u8, u8, bool, Vec<Option<Index>>);
+/// Prefix (switch, host, length), whether it is a source's, next hops (a port, or none to discard), and the node that alone follows it, if one
+/// does.
+type Route = (u8, u8, u8, bool, Vec<Option<Index>>, Option<u8>);
 
 #[derive(Clone, Debug)]
 pub struct Shape {
@@ -38,9 +39,10 @@ pub fn shape() -> impl Strategy<Value = Shape> {
             (
                 0..SWITCHES + 2,
                 0..HOSTS,
-                22u8..33,
+                prop_oneof![3 => 22u8..33, 1 => Just(0)],
                 prop::bool::weighted(0.3),
                 prop::collection::vec(any::<Option<Index>>(), 1..4),
+                prop::option::weighted(0.2, 1u8..4),
             ),
             0..4,
         ),
@@ -124,7 +126,7 @@ pub fn build(shape: &Shape) -> Network {
             false => network.loose_port(switch, &name, &addresses, usize::from(*node), index),
         };
     }
-    for (switch, host, length, is_source, hops) in &shape.routes {
+    for (switch, host, length, is_source, hops, node) in &shape.routes {
         let prefix = format!("{}/{length}", ipv4(*switch, *host));
         let policy = is_source.then_some("src-ip");
         for hop in hops {
@@ -132,7 +134,10 @@ pub fn build(shape: &Shape) -> Network {
             let hop = hop.map_or("discard".to_owned(), |(switch, host, ..)| {
                 ipv4(*switch, *host).to_string()
             });
-            network.route_by(router, policy, &prefix, &hop);
+            let route = network.route_by(router, policy, &prefix, &hop);
+            if let Some(node) = node {
+                network.only_on(route, usize::from(*node));
+            }
         }
     }
     network
@@ -448,5 +453,78 @@ fn a_port_reaches_itself_through_the_router() {
             ..Options::default()
         };
         check(&network, IpAddr::V4(ipv4(0, 2)), 64, options, &[("p1", 63)]);
+    }
+}
+
+/// Two nodes with a host each, on a switch of their own, and the ways out by them.
+fn with_hosts() -> Network {
+    let mut network = two_nodes();
+    let router = *network.routers.keys().next().expect("one");
+    let join = network.switch("join");
+    let mac = "0a:57:00:00:00:99";
+    let networks = ["100.64.0.1/16", "fd64::1/64"];
+    network.join(router, join, mac, networks);
+    for node in 1..=2u16 {
+        let (low, number) = (node + 1, usize::from(node));
+        let addresses = format!("0a:58:64:40:00:0{low} 100.64.0.{low} fd64::{low}");
+        let name = format!("host{node}");
+        network.loose_port(join, &name, &addresses, number, 100 + node);
+        for (all, hop) in [
+            ("0.0.0.0/0", format!("100.64.0.{low}")),
+            ("::/0", format!("fd64::{low}")),
+        ] {
+            let route = network.route(router, all, &hop);
+            network.only_on(route, number);
+        }
+    }
+    network
+}
+
+#[test]
+fn what_is_for_nobody_leaves_by_the_host_of_the_node_it_is_on_and_comes_back_to_nobody() {
+    let network = with_hosts();
+    let outside = [
+        IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9)),
+    ];
+    for plain_path in [true, false] {
+        let options = Options {
+            plain_path,
+            ..Options::default()
+        };
+        for to in outside {
+            check(&network, to, 64, options, &[("host1", 63)]);
+            let (compiler, _) = network.compile_with(options);
+            let view = compiler.view();
+            for (from, node, expected) in [("p2", 2, Some("host2")), ("host1", 1, None)] {
+                let mut packet = ping((1, 10), to, 64);
+                if from == "host1" {
+                    packet.set(Symbol::EthSrc, Mac([0x0a, 0x58, 0x64, 0x40, 0, 2]));
+                    packet.set(Symbol::EthDst, Mac([0x0a, 0x57, 0, 0, 0, 0x99]));
+                }
+                let (datapath, _) = view.find_port(from).expect("a port");
+                let outcome = interpret(&view, &node_name(node), datapath, from, &packet);
+                let found: Vec<&str> = outcome.deliveries.iter().map(|it| &*it.port).collect();
+                let expected: Vec<&str> = expected.into_iter().collect();
+                assert_eq!(found, expected, "{from} to {to}\n{}", outcome.trace);
+            }
+        }
+        // Hosts and pods are in reach of each other.
+        for (low, host) in [(2, "host1"), (3, "host2")] {
+            let to = IpAddr::V4(Ipv4Addr::new(100, 64, 0, low));
+            check(&network, to, 64, options, &[(host, 63)]);
+        }
+    }
+}
+
+#[test]
+fn a_way_out_is_on_its_own_node_alone() {
+    let compiler = with_hosts().compile();
+    for node in 1..=2 {
+        let flows = crate::network::dump(&compiler, &node_name(node));
+        let to_host = |low: u8| format!("reg0=0x6440000{low}");
+        let own = u8::try_from(node).expect("few") + 1;
+        assert!(flows.contains(&to_host(own)), "n{node}:\n{flows}");
+        assert!(!flows.contains(&to_host(5 - own)), "n{node}:\n{flows}");
     }
 }
