@@ -114,6 +114,7 @@ esac
 case $jobs in *" test "*)
     want ovn-nbctl ovn-common
     want tcpdump tcpdump
+    want nft nftables
     ;;
 esac
 case $jobs in *" fuzz "*)

@@ -24,7 +24,7 @@ use weft_schema::{
 
 use crate::{
     Answer, Error,
-    link::{Links, Mac, Reach, set_ipv6_setting},
+    link::{Links, Mac, Reach, Route, set_ipv6_setting},
     netns::Netns,
     offload::disable_transmit_checksums,
     ovs::{self, LocalOvsdb, State},
@@ -77,15 +77,29 @@ pub struct Detach {
     pub patience: Duration,
 }
 
+/// Where the interface leads.
+#[derive(Clone, Debug)]
+pub(crate) enum Ways {
+    /// Everywhere: it is a pod's only one.
+    Default,
+    /// To these networks, without host bits: it is the node's own.
+    Networks(Vec<IpNet>),
+}
+
 /// Attaches a pod's interface and returns how it is configured.
 ///
 /// # Errors
 /// What failed; what this call had made by then is gone again.
 pub async fn attach(attach: &Attach) -> Result<Attached, Error> {
+    attach_with(attach, Ways::Default).await
+}
+
+/// As [`attach`], with the routes as told.
+pub(crate) async fn attach_with(attach: &Attach, ways: Ways) -> Result<Attached, Error> {
     let host = host_interface_name(&attach.sandbox, &attach.interface);
     let node = open_links()?;
     let mut made = Made::default();
-    let outcome = try_attach(attach, &node, &host, &mut made).await;
+    let outcome = try_attach(attach, ways, &node, &host, &mut made).await;
     if outcome.is_err() {
         made.undo(attach, &node, &host).await;
     }
@@ -122,6 +136,7 @@ pub fn host_interface_name(sandbox: &str, interface: &str) -> String {
 
 async fn try_attach(
     attach: &Attach,
+    ways: Ways,
     node: &Links,
     host: &str,
     made: &mut Made,
@@ -156,7 +171,7 @@ async fn try_attach(
         )
         .await?;
     node.set_mtu(host, answer.mtu).await?;
-    configure(&netns, attach, answer.clone()).await?;
+    configure(&netns, attach, answer.clone(), ways).await?;
     tracing::debug!(port = %attach.iface_id, interface = %host, "attached");
     let Answer {
         mac,
@@ -296,6 +311,8 @@ fn new_interface(attach: &Attach, host: &str) -> Interface {
         name: host.to_owned(),
         external_ids: ids
             .into_iter()
+            // A node's own interface has no UID.
+            .filter(|(_, value)| !value.is_empty())
             .map(|(key, value)| (key.to_owned(), value.clone()))
             .collect(),
         ..Interface::default()
@@ -339,7 +356,12 @@ fn describe(state: &State, uuid: Uuid) -> String {
     )
 }
 
-async fn configure(netns: &Netns, attach: &Attach, answer: Answer) -> Result<(), Error> {
+async fn configure(
+    netns: &Netns,
+    attach: &Attach,
+    answer: Answer,
+    ways: Ways,
+) -> Result<(), Error> {
     let name = attach.interface.clone();
     enter(netns, async move || {
         let links = open_links()?;
@@ -359,21 +381,42 @@ async fn configure(netns: &Netns, attach: &Attach, answer: Answer) -> Result<(),
         set_ipv6_setting(&name, "addr_gen_mode", "0")?;
         links.set_addresses(&name, &answer.addresses).await?;
         links.up(&name).await?;
-        for gateway in &answer.gateways {
-            let is_connected = answer
-                .addresses
-                .iter()
-                .any(|network| network.contains(gateway));
-            let reach = if is_connected {
-                Reach::Connected
-            } else {
-                Reach::OnLink
-            };
-            links.set_default_route(&name, *gateway, reach).await?;
+        match ways {
+            Ways::Default => set_default_routes(&links, &name, &answer).await,
+            Ways::Networks(networks) => links.set_routes(&name, &routes(&answer, &networks)).await,
         }
-        Ok(())
     })
     .await
+}
+
+async fn set_default_routes(links: &Links, name: &str, answer: &Answer) -> Result<(), Error> {
+    for gateway in &answer.gateways {
+        let is_connected = answer
+            .addresses
+            .iter()
+            .any(|network| network.contains(gateway));
+        let reach = if is_connected {
+            Reach::Connected
+        } else {
+            Reach::OnLink
+        };
+        links.set_default_route(name, *gateway, reach).await?;
+    }
+    Ok(())
+}
+
+/// A route to each network of a family that has an address and a gateway.
+fn routes(answer: &Answer, networks: &[IpNet]) -> Vec<Route> {
+    let of = |to: &IpNet| {
+        let is_of_family = |address: &IpAddr| address.is_ipv4() == to.addr().is_ipv4();
+        let addresses = answer.addresses.iter().map(IpNet::addr);
+        Some(Route {
+            to: *to,
+            via: answer.gateways.iter().copied().find(is_of_family)?,
+            source: addresses.into_iter().find(is_of_family)?,
+        })
+    };
+    networks.iter().filter_map(of).collect()
 }
 
 /// Removes the wanted ports and waits until `ovs-vswitchd` has let go of their devices.

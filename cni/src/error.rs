@@ -69,6 +69,23 @@ pub enum Error {
         /// What it should be.
         expected: &'static str,
     },
+    /// A kernel setting, or the file that remembers them, could not be read or written.
+    #[error("{action}")]
+    File {
+        /// The file, and the value that was to be written.
+        action: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The packet filter's program is missing or refused.
+    #[error("{what}: {message}")]
+    Firewall {
+        /// What was tried.
+        what: &'static str,
+        /// What it said, and what to do.
+        message: String,
+    },
     /// No interface holds the tunnel address.
     #[error(
         "no interface of this node holds the tunnel address {address}; give the address of the interface that reaches the other nodes"

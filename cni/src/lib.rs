@@ -11,6 +11,8 @@
 //! - Every function may be repeated: it repairs what is missing and takes away what is too much.
 //! - Nothing stays running, and nothing but the local OVSDB is asked.
 //!
+//! [`main_from`] is the program `weft-cni`, thin.
+//!
 //! Must not: talk to Kubernetes or to the controller, know OpenFlow.
 #![cfg_attr(
     not(test),
@@ -24,8 +26,10 @@
 
 mod answer;
 mod attach;
+mod command;
 mod error;
 pub mod genetlink;
+pub mod host;
 pub mod link;
 pub mod netns;
 pub mod offload;
@@ -34,5 +38,7 @@ mod setup;
 
 pub use answer::Answer;
 pub use attach::{Attach, Attached, Detach, attach, detach, host_interface_name};
+pub use command::main_from;
 pub use error::Error;
+pub use host::{HostSetup, HostUninstall, set_up_host, uninstall_host};
 pub use setup::{Setup, setup};

@@ -5,6 +5,8 @@
 //!
 //! Must not: know pods, Open vSwitch or the controller.
 
+mod route;
+
 use std::{
     fmt, fs, io,
     net::IpAddr,
@@ -24,6 +26,8 @@ use rtnetlink::{
 use tokio::task::JoinHandle;
 
 use crate::{Error, error::link_error, netns::Netns};
+
+pub use route::Route;
 
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -31,6 +31,15 @@ pub const MASQUERADE: (Ipv4Addr, Ipv6Addr) = fixed(3);
 /// The source of what a pod sends to itself through a service (`options:hairpin_snat_ip`).
 pub const HAIRPIN: (Ipv4Addr, Ipv6Addr) = fixed(4);
 
+/// The switch of the hosts. No namespace is called so, and no pod's port begins so.
+pub const JOIN: &str = "_join";
+
+/// The port of a node's host, its `weft0`.
+#[must_use]
+pub fn host_port(node: &str) -> String {
+    format!("{JOIN}_{node}")
+}
+
 /// Link-local and unique local: routed nowhere but into a node's own `weft0`.
 const fn fixed(last: u16) -> (Ipv4Addr, Ipv6Addr) {
     let [_, low] = last.to_be_bytes();
