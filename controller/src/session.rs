@@ -40,6 +40,7 @@ use refusals::Refusals;
 
 mod bundle;
 mod disturbance;
+mod group;
 pub mod ledger;
 mod options;
 mod reading;
@@ -517,6 +518,8 @@ impl Session {
                     effects.push(Effect::Note(Note::StrayError(what)));
                     self.meters.refuse(&meter, error.to_string());
                 }
+                // It is not the group that is wrong, but what the switch was thought to have of it.
+                bundle::Fault::Buckets(group) => self.groups.distrust(&group.group.id),
                 bundle::Fault::Bundle => {}
                 bundle::Fault::Stray => {
                     effects.push(Effect::Note(Note::StrayError(error.to_string())))

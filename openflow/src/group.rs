@@ -111,6 +111,10 @@ impl Group {
                 bucket.weight = 1;
             }
         }
+        // Their order says nothing, and depends on what was inserted when.
+        if self.kind == GroupType::Select {
+            self.buckets.sort_by_key(|bucket| bucket.id);
+        }
         self.selection
             .iter_mut()
             .for_each(|selection| selection.fields.sort());

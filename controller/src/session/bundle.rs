@@ -23,8 +23,8 @@ use bytes::{Bytes, BytesMut};
 use openflow_rs::{BundleAdd, BundleControl, BundleStep, EncodeError, ErrorMessage, Group};
 use weft_compiler::{CompiledFlow, CompiledGroup, CompiledMeter};
 
-use super::ledger::Change;
-use super::{after, request};
+use super::ledger::{Change, Held};
+use super::{after, group, request};
 
 /// A bundle on its way.
 #[derive(Debug)]
@@ -44,8 +44,13 @@ pub(super) struct Bundle {
 
 #[derive(Debug)]
 struct Item {
+    /// Of its first message.
     xid: u32,
+    /// How many it has.
+    messages: usize,
     what: What,
+    /// A group is changed bucket by bucket.
+    by_buckets: bool,
     refused: bool,
 }
 
@@ -89,6 +94,8 @@ pub(super) enum Fault {
     Flow(Arc<CompiledFlow>),
     Group(Arc<CompiledGroup>),
     Meter(Arc<CompiledMeter>),
+    /// Single buckets of it.
+    Buckets(Arc<CompiledGroup>),
     Bundle,
     Stray,
 }
@@ -112,9 +119,12 @@ impl Bundle {
         }
         for change in plan.meters {
             let (xid, what) = (writer.xid, What::Meter(change));
-            let message = what.message()?;
-            writer.send(|xid| numbered(&message, xid));
-            writer.items.push(Item::new(xid, what));
+            let (messages, by_buckets) = what.messages()?;
+            let count = messages.len();
+            for message in messages {
+                writer.send(|xid| numbered(&message, xid));
+            }
+            writer.items.push(Item::new(xid, count, what, by_buckets));
         }
         let is_bundled = start == Start::Blank || !plan.flows.is_empty() || !plan.groups.is_empty();
         let (mut open, mut commit) = (None, None);
@@ -128,15 +138,23 @@ impl Bundle {
                 }
             }
             let is_put = |change: &Change<CompiledGroup>| matches!(change, Change::Put { .. });
-            let (puts, removals): (Vec<_>, Vec<_>) = plan.groups.into_iter().partition(is_put);
+            let (mut puts, removals): (Vec<_>, Vec<_>) = plan.groups.into_iter().partition(is_put);
+            puts.sort_by_key(|change| match change {
+                Change::Put { entry, .. } => group::is_above_others(&entry.group),
+                Change::Remove(_) => false,
+            });
             let whats = puts.into_iter().map(What::Group);
             let whats = whats
                 .chain(plan.flows.into_iter().map(What::Flow))
                 .chain(removals.into_iter().map(What::Group));
             for what in whats {
                 let xid = writer.xid;
-                writer.add(id, &what.message()?)?;
-                writer.items.push(Item::new(xid, what));
+                let (messages, by_buckets) = what.messages()?;
+                for message in &messages {
+                    writer.add(id, message)?;
+                }
+                let count = messages.len();
+                writer.items.push(Item::new(xid, count, what, by_buckets));
             }
             commit = Some(writer.xid);
             writer.send(|xid| request::bundle(xid, id, BundleStep::CommitRequest));
@@ -168,11 +186,18 @@ impl Bundle {
             return Fault::Bundle;
         }
         // In sequence, so a search by halves would do, but for the one place where the sequence wraps.
-        let Some(item) = self.items.iter_mut().find(|item| item.xid == xid) else {
+        let is_its = |item: &&mut Item| {
+            let mut own = std::iter::successors(Some(item.xid), |xid| Some(after(*xid)));
+            own.by_ref().take(item.messages).any(|own| own == xid)
+        };
+        let Some(item) = self.items.iter_mut().find(is_its) else {
             return Fault::Stray;
         };
         let fault = match &item.what {
             What::Flow(Change::Put { entry, .. }) => Fault::Flow(entry.clone()),
+            What::Group(Change::Put { entry, .. }) if item.by_buckets => {
+                Fault::Buckets(entry.clone())
+            }
             What::Group(Change::Put { entry, .. }) => Fault::Group(entry.clone()),
             What::Meter(Change::Put { entry, .. }) => Fault::Meter(entry.clone()),
             What::Flow(Change::Remove(_))
@@ -258,37 +283,37 @@ impl Bundle {
 }
 
 impl What {
-    fn message(&self) -> Result<Bytes, EncodeError> {
-        match self {
-            What::Flow(Change::Put { entry, .. }) => Ok(entry.add().clone()),
-            What::Flow(Change::Remove(key)) => key.delete_strict(),
-            What::Group(Change::Put {
-                entry,
-                replaces: false,
-            }) => Ok(entry.add.clone()),
-            What::Group(Change::Put {
-                entry,
-                replaces: true,
-            }) => Ok(entry.modify.clone()),
-            What::Group(Change::Remove(id)) => Group::delete(*id),
-            What::Meter(Change::Put {
-                entry,
-                replaces: false,
-            }) => Ok(entry.add.clone()),
-            What::Meter(Change::Put {
-                entry,
-                replaces: true,
-            }) => Ok(entry.modify.clone()),
-            What::Meter(Change::Remove(id)) => Ok(request::delete_meter(0, *id)),
-        }
+    /// What is to be sent, and whether it is single buckets.
+    fn messages(&self) -> Result<(Vec<Bytes>, bool), EncodeError> {
+        let message = match self {
+            What::Flow(Change::Put { entry, .. }) => entry.add().clone(),
+            What::Flow(Change::Remove(key)) => key.delete_strict()?,
+            What::Group(Change::Put { entry, held }) => match held {
+                Held::Nothing => entry.add.clone(),
+                Held::Something => entry.modify.clone(),
+                Held::Entry(old) => match group::by_buckets(old, entry)? {
+                    Some(messages) => return Ok((messages, true)),
+                    None => entry.modify.clone(),
+                },
+            },
+            What::Group(Change::Remove(id)) => Group::delete(*id)?,
+            What::Meter(Change::Put { entry, held }) => match held {
+                Held::Nothing => entry.add.clone(),
+                _ => entry.modify.clone(),
+            },
+            What::Meter(Change::Remove(id)) => request::delete_meter(0, *id),
+        };
+        Ok((vec![message], false))
     }
 }
 
 impl Item {
-    fn new(xid: u32, what: What) -> Item {
+    fn new(xid: u32, messages: usize, what: What, by_buckets: bool) -> Item {
         Item {
             xid,
+            messages,
             what,
+            by_buckets,
             refused: false,
         }
     }

@@ -47,15 +47,26 @@ pub struct Ledger<V: Keyed> {
 /// One difference.
 #[derive(Debug)]
 pub enum Change<V: Keyed> {
-    /// Add or replace. `replaces`: the switch has something under this key.
+    /// Add or replace.
     Put {
         /// What to put there.
         entry: Arc<V>,
-        /// Whether the key is taken.
-        replaces: bool,
+        /// What the switch has under the key.
+        held: Held<V>,
     },
     /// Take away.
     Remove(V::Key),
+}
+
+/// What a switch has under a key.
+#[derive(Debug)]
+pub enum Held<V> {
+    /// Nothing.
+    Nothing,
+    /// Something, nobody knows what.
+    Something,
+    /// This.
+    Entry(Arc<V>),
 }
 
 impl<V: Keyed> Ledger<V>
@@ -174,6 +185,15 @@ where
         refused.map(|(entry, error)| (&*entry.0, error.as_str()))
     }
 
+    /// The switch has something else under this key than it was thought to have.
+    pub fn distrust(&mut self, key: &V::Key) {
+        self.installed.remove(key);
+        self.foreign.insert(key.clone());
+        if let Dirty::Some(keys) = &mut self.dirty {
+            keys.insert(key.clone());
+        }
+    }
+
     /// Whether there is nothing to plan.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -192,7 +212,11 @@ where
 
     fn change(&self, key: V::Key) -> Option<Change<V>> {
         let on_switch = self.installed.get(&key);
-        let replaces = on_switch.is_some() || self.foreign.contains(&key);
+        let held = match on_switch {
+            Some(entry) => Held::Entry(entry.0.clone()),
+            None if self.foreign.contains(&key) => Held::Something,
+            None => Held::Nothing,
+        };
         let wanted = self.desired.get(&key);
         let wanted = wanted.filter(|entry| {
             !self
@@ -204,10 +228,10 @@ where
             (Some(wanted), Some(on_switch)) if on_switch.is(wanted) => None,
             (Some(wanted), _) => Some(Change::Put {
                 entry: wanted.0.clone(),
-                replaces,
+                held,
             }),
-            (None, _) if replaces => Some(Change::Remove(key)),
-            (None, _) => None,
+            (None, _) if matches!(held, Held::Nothing) => None,
+            (None, _) => Some(Change::Remove(key)),
         }
     }
 }

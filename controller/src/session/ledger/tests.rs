@@ -32,12 +32,9 @@ fn show(changes: &[Change<Entry>]) -> Vec<String> {
     let text = |change: &Change<Entry>| match change {
         Change::Put {
             entry,
-            replaces: false,
+            held: Held::Nothing,
         } => format!("add {} {}", entry.0, entry.1),
-        Change::Put {
-            entry,
-            replaces: true,
-        } => format!("replace {} {}", entry.0, entry.1),
+        Change::Put { entry, .. } => format!("replace {} {}", entry.0, entry.1),
         Change::Remove(key) => format!("remove {key}"),
     };
     changes.iter().map(text).collect()
@@ -183,10 +180,10 @@ proptest! {
 fn carry_out(ledger: &mut Ledger<Entry>, switch: &mut BTreeMap<u32, &'static str>) {
     for change in ledger.plan() {
         match &change {
-            Change::Put { entry, replaces } => {
+            Change::Put { entry, held } => {
                 assert_eq!(
-                    switch.insert(entry.0, entry.1).is_some(),
-                    *replaces,
+                    switch.insert(entry.0, entry.1).is_none(),
+                    matches!(held, Held::Nothing),
                     "key {}",
                     entry.0
                 );
