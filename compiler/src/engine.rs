@@ -56,6 +56,8 @@ pub(crate) struct Engine {
     pending: FxHashMap<CellId, Members<bool>>,
     datapath_keys: KeyTable,
     port_keys: FxHashMap<uuid::Uuid, KeyTable>,
+    set_numbers: KeyTable,
+    group_numbers: KeyTable,
     conjunction_numbers: KeyTable,
     locations: FxHashMap<uuid::Uuid, Locations>,
     diagnostics: BTreeMap<Diagnostic, usize>,
@@ -100,6 +102,8 @@ impl Engine {
             pending: FxHashMap::default(),
             datapath_keys: KeyTable::new(crate::pipeline::DatapathKey::COUNT),
             port_keys: FxHashMap::default(),
+            set_numbers: KeyTable::new(crate::pipeline::BALANCER_SETS),
+            group_numbers: KeyTable::new(crate::pipeline::GroupId::BALANCERS),
             conjunction_numbers: KeyTable::new(CONJUNCTIONS_MAX),
             locations: FxHashMap::default(),
             diagnostics: BTreeMap::new(),
@@ -323,6 +327,16 @@ impl Engine {
                 }
                 for (uuid, key) in changes {
                     self.set_key(Key::PortNumber(datapath, uuid), key);
+                }
+            }
+            Emission::SetNumber(set) => {
+                for (uuid, number) in self.set_numbers.change(set, is_added) {
+                    self.set_key(Key::SetNumber(uuid), number);
+                }
+            }
+            Emission::GroupNumber(group) => {
+                for (uuid, number) in self.group_numbers.change(group, is_added) {
+                    self.set_key(Key::GroupNumber(uuid), number);
                 }
             }
             Emission::ConjunctionNumber(conjunction) => {

@@ -9,9 +9,10 @@
 //! One interpreter serves `weft trace` and the tests, over the same logical flows that lowering reads: a trace cannot say what the flows do
 //! not. It is told the topology by [`Network`], and only the flows that placement gives a node run on that node.
 //!
-//! Invariants: deterministic; ends after [`MAX_LOOKUPS`] look-ups, [`MAX_DEPTH`] deep, whatever the flows say.
+//! Invariants: deterministic; ends after [`MAX_LOOKUPS`] look-ups (more where load balancers have many endpoints), [`MAX_DEPTH`] deep, whatever the flows say.
 //! Must not: know OpenFlow, keys or addresses of nodes.
 
+mod connections;
 pub mod frame;
 mod trace;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use weft_expr::{Action, Applied, Field, Packet, Pipeline, PortSymbol, Sets, Symbol};
 
+pub use self::connections::Connections;
 pub use self::trace::{Event, Trace};
 use crate::logical_flow::{DatapathRef, LogicalFlow};
 use crate::node::NodeName;
@@ -83,6 +85,8 @@ pub struct Outcome {
     pub deliveries: BTreeSet<Delivery>,
     /// The way there.
     pub trace: Trace,
+    /// Connections that load balancers know now: those there were, and those it made.
+    pub connections: Connections,
     /// Whether it was given up: the flows make a loop.
     pub is_cut: bool,
 }
@@ -96,11 +100,35 @@ pub fn interpret(
     port: &str,
     packet: &Packet,
 ) -> Outcome {
+    interpret_among(
+        network,
+        node,
+        datapath,
+        port,
+        packet,
+        Connections::default(),
+    )
+}
+
+/// As [`interpret`], where load balancers know some connections already.
+#[must_use]
+pub fn interpret_among(
+    network: &dyn Network,
+    node: &NodeName,
+    datapath: DatapathRef,
+    port: &str,
+    packet: &Packet,
+    connections: Connections,
+) -> Outcome {
     let mut run = Run {
         network,
-        lookups: 0,
+        lookups_left: MAX_LOOKUPS,
+        lookups_granted: MAX_LOOKUPS,
         depth: 0,
-        outcome: Outcome::default(),
+        outcome: Outcome {
+            connections,
+            ..Outcome::default()
+        },
     };
     let mut root = Trace::default();
     match network.outlet(datapath, port) {
@@ -137,7 +165,9 @@ struct Place {
 
 struct Run<'a> {
     network: &'a dyn Network,
-    lookups: usize,
+    lookups_left: usize,
+    /// In all, so far.
+    lookups_granted: usize,
     /// Stages that wait for one they called.
     depth: usize,
     outcome: Outcome,
@@ -165,8 +195,8 @@ impl Run<'_> {
     }
 
     fn stage(&mut self, at: &Place, stage: Stage, packet: Packet, trace: &mut Trace) {
-        self.lookups = self.lookups.saturating_add(1);
-        if self.lookups > MAX_LOOKUPS || self.depth >= MAX_DEPTH {
+        self.lookups_left = self.lookups_left.saturating_sub(1);
+        if self.lookups_left == 0 || self.depth >= MAX_DEPTH {
             if !self.outcome.is_cut {
                 trace.leaf(Event::Dropped(
                     "gave up: it goes round in circles".to_owned(),
@@ -280,6 +310,26 @@ impl Run<'_> {
                         self.stage(at, stage, packet, branch);
                     }
                 }
+                Action::CtLb => {
+                    let zone = zone(here, &packet);
+                    for packet in self.outcome.connections.track(zone, &packet) {
+                        self.follow(at, here, packet, trace);
+                    }
+                }
+                Action::CtLbTo { backends, .. } => {
+                    let zone = zone(here, &packet).clone();
+                    self.grant(backends.len());
+                    // Which one it is, only the switch can say: all of them are looked at.
+                    for backend in backends.iter() {
+                        let connections = &mut self.outcome.connections;
+                        let packet = connections.commit(&zone, &packet, *backend);
+                        let branch = trace.branch(Event::Balanced {
+                            backend: *backend,
+                            choices: backends.len(),
+                        });
+                        self.follow(at, here, packet, branch);
+                    }
+                }
                 Action::Output if here.pipeline() == Pipeline::Ingress => {
                     self.output(at, &packet, trace);
                 }
@@ -318,6 +368,22 @@ impl Run<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// To the stage that follows another.
+    fn follow(&mut self, at: &Place, stage: Stage, packet: Packet, trace: &mut Trace) {
+        match stage.following() {
+            Some(stage) => self.stage(at, stage, packet, trace),
+            None => trace.leaf(Event::Dropped("there is no further stage".to_owned())),
+        }
+    }
+
+    /// Every endpoint of a load balancer is followed, however many there are.
+    fn grant(&mut self, backends: usize) {
+        let more = backends.saturating_mul(LOOKUPS_PER_BACKEND);
+        let more = more.min(MAX_GRANTED.saturating_sub(self.lookups_granted));
+        self.lookups_granted = self.lookups_granted.saturating_add(more);
+        self.lookups_left = self.lookups_left.saturating_add(more);
     }
 
     /// From ingress to egress, wherever `outport` is.
@@ -565,7 +631,14 @@ impl Run<'_> {
 #[must_use]
 pub fn bare(packet: &Packet) -> Packet {
     let mut bare = packet.clone();
-    for field in [Field::XxReg0, Field::XxReg1, Field::XReg4, Field::Flags] {
+    let beside = [
+        Field::XxReg0,
+        Field::XxReg1,
+        Field::XReg4,
+        Field::Flags,
+        Field::CtState,
+    ];
+    for field in beside {
         bare.set_field(field, 0);
     }
     for symbol in PortSymbol::ALL {
@@ -574,8 +647,20 @@ pub fn bare(packet: &Packet) -> Packet {
     bare
 }
 
+/// The conntrack zone of the port worked on.
+fn zone(stage: Stage, packet: &Packet) -> &Arc<str> {
+    packet.port(match stage.pipeline() {
+        Pipeline::Ingress => PortSymbol::Inport,
+        Pipeline::Egress => PortSymbol::Outport,
+    })
+}
+
 /// Stages looked at before a packet is given up: more than any sane network takes, few enough to end at once.
 pub const MAX_LOOKUPS: usize = 4_096;
+/// As many more for every endpoint that it may go to,
+const LOOKUPS_PER_BACKEND: usize = 128;
+/// up to so many in all.
+const MAX_GRANTED: usize = 1 << 20;
 /// Stages one after the other before a packet is given up, as Open vSwitch gives up a packet that is looked up again and again.
 pub const MAX_DEPTH: usize = 400;
 

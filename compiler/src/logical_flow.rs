@@ -85,6 +85,8 @@ pub enum NodeSet {
     Switch(Uuid),
     /// Nodes that hold a port of this switch in one of these subnets, or a port that is in none.
     Subnets(Uuid, Vec<ipnet::IpNet>),
+    /// Nodes that hold a port of a switch that has one of these sets of load balancers.
+    Balanced(Vec<Uuid>),
     /// Nodes that hold a port of this switch that may send from any address.
     Unguarded(Uuid),
     /// Nodes on which this localnet port is in use.
@@ -163,6 +165,10 @@ pub trait Names {
         datapath: &str,
         port: &str,
     ) -> Option<(crate::pipeline::DatapathKey, crate::pipeline::PortKey)>;
+    /// Number of the group of buckets that `ct_lb_mark(backends=…)` chooses from.
+    fn group(&mut self) -> Option<crate::pipeline::GroupId> {
+        None
+    }
     /// Tunnel address of a node, for `forward`.
     fn tunnel_address(&mut self, node: &str) -> Option<std::net::IpAddr>;
 }

@@ -12,6 +12,7 @@
 //! Must not: decide where a flow goes, or number anything; [`Names`] and [`crate::pipeline`] say which numbers there are.
 
 mod action;
+mod conntrack;
 mod field;
 
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use weft_expr::{Action, Conjunct, NormalizeError, PortSymbol, Product, Sets, fac
 use crate::logical_flow::{Datapath, LogicalFlow, Names};
 use crate::pipeline::{DatapathKind, register};
 use crate::topology::first_choice;
+
+pub(crate) use conntrack::translate;
 
 /// Why a logical flow cannot be lowered.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -59,6 +62,9 @@ pub enum LowerError {
     /// The actions of a replacement cannot be put into a flow.
     #[error(transparent)]
     Encode(#[from] openflow_rs::EncodeError),
+    /// `ct_lb_mark(backends=…)` has no group to choose from.
+    #[error("ct_lb_mark(backends=…): there is no group of buckets for it")]
+    NoGroup,
     /// `next` leads nowhere.
     #[error("{action} leads to no stage")]
     NoStage {

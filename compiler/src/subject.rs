@@ -11,6 +11,7 @@ use crate::compiler::Compiler;
 use crate::engine::Key;
 use crate::logical_flow::Owner;
 use crate::node::NodeName;
+use crate::topology;
 use crate::unit::Unit;
 
 /// A row, or what stands for one.
@@ -79,13 +80,29 @@ impl Compiler {
                     router.map_or("", |router| &router.name),
                 )
             }
-            Unit::Groups(uuid, _) => {
+            Unit::Groups(uuid, _) | Unit::BalancedSwitch(uuid) => {
                 let switch = peek(Key::SwitchRow(*uuid)).switch_row();
                 row(
                     "Logical_Switch",
                     *uuid,
                     switch.map_or("", |switch| &switch.name),
                 )
+            }
+            // Of all the switches that have the set, one.
+            Unit::BalancerSet(set) => {
+                let mut inputs = self.engine().inputs();
+                let switch = inputs.find_map(|(_, value)| {
+                    let row = value.switch_row()?;
+                    (topology::set_of_row(row) == Some(*set)).then_some(row)
+                });
+                switch.map_or(Subject::Everything, |switch| {
+                    row("Logical_Switch", switch.uuid, &switch.name)
+                })
+            }
+            Unit::Balancer(uuid) => {
+                let balancer = peek(Key::BalancerRow(*uuid)).balancer_row();
+                let name = balancer.map_or("", |balancer| &balancer.name);
+                row("Load_Balancer", *uuid, name)
             }
             Unit::Port(uuid) | Unit::Localnet(uuid) => {
                 let port = peek(Key::SwitchPortRow(*uuid)).switch_port_row();

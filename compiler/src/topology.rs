@@ -10,6 +10,7 @@
 //! Must not: make flows.
 
 pub(crate) mod address;
+mod balancer;
 mod derived;
 mod domain;
 mod key_table;
@@ -21,6 +22,10 @@ mod router_port;
 mod row;
 mod switch_port;
 
+pub(crate) use balancer::{
+    Balancer, BalancerGroups, Protocol, Variant, Vip, VirtualAddress,
+    diagnostic as balancer_diagnostic, set_of_row,
+};
 pub(crate) use derived::{DERIVED_MAC_HIGH, Derived};
 pub(crate) use domain::Routed;
 pub(crate) use key_table::{KeyTable, first_choice};
@@ -40,6 +45,10 @@ pub(crate) fn compute(reader: &mut Reader<'_>, key: &Key, old: &Value) -> Value 
         Key::DatapathName(datapath) => row::datapath_name(reader, *datapath),
         Key::UnservedWarning(table) => row::unserved_warning(reader, table),
         Key::UnservedType(kind) => switch_port::unserved_type(reader, kind),
+        Key::Balancer(balancer) => balancer::parse(reader, *balancer),
+        Key::BalancerSet(set) => balancer::set(reader, *set),
+        Key::SetOf(switch) => balancer::set_of(reader, *switch),
+        Key::BalancedNodes(switch) => balancer::nodes(reader, *switch),
         Key::ParsedPort(port) => switch_port::parse(reader, *port),
         Key::SwitchPort(port) => switch_port::judge(reader, *port),
         Key::RouterPort(port) => router_port::parse(reader, *port),

@@ -8,6 +8,7 @@
 //!
 //! Must not: be ordered by anything but what they are; the order decides between units that contradict each other.
 
+mod balancer;
 mod common;
 mod derived;
 mod draft;
@@ -52,6 +53,12 @@ pub enum Unit {
     Port(Uuid),
     /// A switch port that is a physical network.
     Localnet(Uuid),
+    /// That a switch has load balancers.
+    BalancedSwitch(Uuid),
+    /// What the load balancers of a set share.
+    BalancerSet(Uuid),
+    /// A load balancer.
+    Balancer(Uuid),
 }
 
 /// Makes a unit's flows.
@@ -65,6 +72,9 @@ pub(crate) fn compile(reader: &mut Reader<'_>, unit: &Unit, old: &Value) -> Valu
         Unit::Route(route) => route::compile(reader, &mut draft, *route),
         Unit::Location(router, node) => location::compile(reader, &mut draft, *router, node),
         Unit::Groups(switch, node) => groups::compile(reader, &mut draft, *switch, node),
+        Unit::BalancedSwitch(switch) => balancer::compile_switch(reader, &mut draft, *switch),
+        Unit::BalancerSet(set) => balancer::compile_set(reader, &mut draft, *set),
+        Unit::Balancer(balancer) => balancer::compile(reader, &mut draft, *balancer),
         Unit::Port(port) => port::compile(reader, &mut draft, *port),
         Unit::Localnet(port) => localnet::compile(reader, &mut draft, *port),
     };

@@ -18,6 +18,8 @@
 //!
 //! Must not: know what an action becomes in OpenFlow.
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::expr::Constant;
@@ -173,6 +175,19 @@ pub enum Action {
         /// Bytes of IP.
         mtu: u16,
     },
+    /// `ct_lb_mark;`: through connection tracking in the zone of the port worked on (`inport` in ingress, `outport` in egress), which
+    /// translates packets of connections it knows, and on to the following stage.
+    CtLb,
+    /// `ct_clear;`: what connection tracking has found out is forgotten.
+    CtClear,
+    /// `ct_lb_mark(backends=10.0.0.1:80,10.0.0.2:80; hash_fields="ip_src,ip_dst");`: a new connection to one of these, chosen by hash; on to the
+    /// following stage. Last in its list.
+    CtLbTo {
+        /// Where to.
+        backends: Arc<[Backend]>,
+        /// What is hashed; empty is addresses, protocol and ports.
+        fields: Vec<HashField>,
+    },
     /// `forward("node");` (weft's own).
     Forward {
         /// The node.
@@ -192,6 +207,57 @@ pub enum Action {
         /// Its side of the router port that the packet leaves by.
         port: Arc<str>,
     },
+}
+
+/// One endpoint of [`Action::CtLbTo`]. Ordered by address, then port.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Backend {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port; `None` keeps the packet's.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => fmt::Display::fmt(&SocketAddr::new(self.address, port), f),
+            None => fmt::Display::fmt(&self.address, f),
+        }
+    }
+}
+
+macro_rules! hash_fields {
+    ($($variant:ident $name:literal,)*) => {
+        /// A header field that may decide which backend is chosen.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum HashField {
+            $(#[doc = concat!("`", $name, "`")] $variant,)*
+        }
+
+        impl HashField {
+            /// All of them.
+            pub const ALL: &'static [HashField] = &[$(HashField::$variant),*];
+
+            /// As written.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(HashField::$variant => $name,)* }
+            }
+        }
+    };
+}
+hash_fields! {
+    EthSrc "eth_src",
+    EthDst "eth_dst",
+    IpSrc "ip_src",
+    IpDst "ip_dst",
+    TcpSrc "tcp_src",
+    TcpDst "tcp_dst",
+    UdpSrc "udp_src",
+    UdpDst "udp_dst",
+    SctpSrc "sctp_src",
+    SctpDst "sctp_dst",
 }
 
 impl Action {

@@ -127,11 +127,14 @@ impl Packet {
             },
             // Said in the packet's body, which is no field.
             Action::FragMtu { .. } => {}
+            Action::CtClear => self.set_field(Field::CtState, 0),
             Action::Next { .. }
             | Action::Output
             | Action::Drop
             | Action::Select { .. }
             | Action::Replace { .. }
+            | Action::CtLb
+            | Action::CtLbTo { .. }
             | Action::Forward { .. }
             | Action::Deliver { .. }
             | Action::Locate { .. } => {
@@ -291,6 +294,8 @@ impl Action {
             .filter_map(|part| part.symbol().info().prerequisite)
             .chain(of_packets)
             .collect();
+        let is_tracked = |action: &Action| matches!(action, Action::CtLb | Action::CtLbTo { .. });
+        needed.extend(actions.iter().any(is_tracked).then_some(Predicate::Ip));
         needed.sort_unstable();
         needed.dedup();
         Expr::all(needed)

@@ -3,7 +3,7 @@
 //! Invariants: a column counts characters from 1; work and memory are linear in the text, whose length is bounded first.
 //! Must not: know symbols; whether a word or number fits where it stands is the parser's question.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::address::Mac;
@@ -18,6 +18,8 @@ pub(crate) enum Token {
     Word(String),
     /// An integer, perhaps masked.
     Integer(Literal),
+    /// `10.0.0.1:80`, `[fd00::1]:80`.
+    Endpoint(SocketAddr),
     /// A quoted string, unescaped.
     Text(String),
     /// `$name`.
@@ -175,6 +177,10 @@ impl<'a> Lexer<'a> {
                     (false, '$') => Ok(Token::AddressSet(name)),
                     (false, _) => Ok(Token::PortGroup(name)),
                 }
+            }
+            _ if let Some((endpoint, length)) = endpoint(self.rest) => {
+                self.take(length);
+                Ok(Token::Endpoint(endpoint))
             }
             _ if starts_integer(self.rest) => self.integer().map(Token::Integer),
             _ if first.is_ascii_alphabetic() || first == '_' => {
@@ -381,6 +387,21 @@ fn starts_integer(text: &str) -> bool {
     }
 }
 
+/// An address with a port, and how long it is written. Looks no further than the longest one reaches.
+fn endpoint(text: &str) -> Option<(SocketAddr, usize)> {
+    if !text.starts_with(|first: char| first == '[' || first.is_ascii_digit()) {
+        return None;
+    }
+    let belongs = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'[' | b']');
+    let length = text
+        .bytes()
+        .take(MAX_ENDPOINT)
+        .take_while(|byte| belongs(byte));
+    let written = text.get(..length.count())?;
+    let endpoint = SocketAddr::from_str(written).ok()?;
+    Some((endpoint, written.len()))
+}
+
 /// How many bytes belong to the number that starts here. Two dots end it: `reg0[0..7]`.
 fn number_run(text: &str) -> usize {
     let mut end = 0usize;
@@ -398,5 +419,7 @@ fn number_run(text: &str) -> usize {
 
 /// Longest text read: far beyond any ACL written by hand, small enough to refuse at once.
 const MAX_TEXT_BYTES: usize = 256 * 1024;
+/// More than the longest address with a port.
+const MAX_ENDPOINT: usize = 64;
 /// Longest piece of input repeated in a message.
 const MAX_QUOTED: usize = 60;

@@ -224,6 +224,20 @@ impl fmt::Display for Action {
                 write!(f, "{} {{ {} }};", with.name(), Action::list(actions))
             }
             Action::FragMtu { error, mtu } => write!(f, "{}.frag_mtu = {mtu};", error.name()),
+            Action::CtClear => f.write_str("ct_clear;"),
+            Action::CtLb => f.write_str("ct_lb_mark;"),
+            Action::CtLbTo { backends, fields } => {
+                f.write_str("ct_lb_mark(backends=")?;
+                for (index, backend) in backends.iter().enumerate() {
+                    let comma = if index > 0 { "," } else { "" };
+                    write!(f, "{comma}{backend}")?;
+                }
+                if !fields.is_empty() {
+                    let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+                    write!(f, "; hash_fields=\"{}\"", names.join(","))?;
+                }
+                f.write_str(");")
+            }
             Action::Forward { node } => write!(f, "forward({});", Quoted(node)),
             Action::Deliver { datapath, port } => {
                 write!(f, "deliver({}, {});", Quoted(datapath), Quoted(port))

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use weft_expr::symbol::Level;
 use weft_expr::{
-    Action, Constant, Expr, Field, NormalizeError, Operand, Packet, Part, Pipeline, PortOperand,
-    PortSymbol, Predicate, Relation, Replacement, Sets, Symbol, factor, normalize, parse_actions,
-    parse_match,
+    Action, Backend, Constant, Expr, Field, HashField, NormalizeError, Operand, Packet, Part,
+    Pipeline, PortOperand, PortSymbol, Predicate, Relation, Replacement, Sets, Symbol, factor,
+    normalize, parse_actions, parse_match,
 };
 
 /// Two address sets and a port group.
@@ -235,6 +235,21 @@ fn packet() -> impl Strategy<Value = Packet> {
     )
 }
 
+fn backend() -> impl Strategy<Value = Backend> {
+    let port = || any::<Option<u16>>();
+    prop_oneof![
+        (any::<std::net::Ipv4Addr>(), port()).prop_map(|(address, port)| Backend {
+            address: address.into(),
+            port,
+        }),
+        // An address that is an IPv4 one in disguise prints as such.
+        (any::<[u16; 7]>(), port()).prop_map(|([a, b, c, d, e, f, g], port)| Backend {
+            address: std::net::Ipv6Addr::new(a | 1, b, c, d, 0, e, f, g).into(),
+            port,
+        }),
+    ]
+}
+
 fn action() -> impl Strategy<Value = Action> {
     let name = select(vec!["a", "", "n 1", "\"\\\u{1}é"]);
     let next = (any::<Option<bool>>(), any::<u8>()).prop_map(|(pipeline, table)| {
@@ -280,6 +295,16 @@ fn action() -> impl Strategy<Value = Action> {
         pair().prop_map(|(left, right)| Action::Exchange { left, right }),
         name.clone().prop_map(Action::outport),
         Just(Action::turn_back()),
+        Just(Action::CtLb),
+        Just(Action::CtClear),
+        (
+            vec(backend(), 1..4),
+            proptest::sample::subsequence(HashField::ALL, 0..4),
+        )
+            .prop_map(|(backends, fields)| Action::CtLbTo {
+                backends: backends.into(),
+                fields
+            }),
         name.clone().prop_map(Action::forward),
         (name.clone(), name.clone()).prop_map(|(datapath, port)| Action::deliver(datapath, port)),
         (name.clone(), name).prop_map(|(datapath, port)| Action::locate(datapath, port)),

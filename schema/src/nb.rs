@@ -207,6 +207,8 @@ macro_rules! changes {
 
 changes! {
     NbGlobal,
+    LoadBalancer,
+    LoadBalancerGroup,
     LogicalSwitch,
     LogicalSwitchPort,
     LogicalRouter,

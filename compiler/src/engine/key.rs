@@ -10,7 +10,7 @@ use uuid::Uuid;
 use weft_expr::Mac;
 
 use crate::node::NodeName;
-use crate::topology::{Fact, Side};
+use crate::topology::{Fact, Side, Vip};
 use crate::unit::Unit;
 
 /// How many levels there are.
@@ -25,6 +25,8 @@ pub(crate) enum Key {
     RouterRow(Uuid),
     RouterPortRow(Uuid),
     RouteRow(Uuid),
+    BalancerRow(Uuid),
+    BalancerGroupRow(Uuid),
     Binding(Arc<str>),
     Node(NodeName),
     /// Where on a node a localnet port, by name, is connected to its physical network.
@@ -44,6 +46,14 @@ pub(crate) enum Key {
     Nodes,
     /// Nodes on which a localnet port, by name, is connected to its physical network.
     PluggedNodes(Arc<str>),
+    /// Nodes of a topology zone, by the ports of their hosts.
+    NodesInZone(Arc<str>),
+    /// Sets that hold a load balancer by itself.
+    SetsOf(Uuid),
+    /// Sets that hold a group of load balancers.
+    SetsOfGroup(Uuid),
+    /// Groups that hold a load balancer.
+    GroupsOf(Uuid),
     /// Rows that hold something of this table, which is not served yet.
     Unserved(&'static str),
     // Level 2.
@@ -52,7 +62,21 @@ pub(crate) enum Key {
     DatapathName(Uuid),
     ParsedPort(Uuid),
     RouterPort(Uuid),
+    Balancer(Uuid),
+    /// Load balancers that act together: those of a switch, and of every other that lists the same.
+    BalancerSet(Uuid),
+    /// The load balancers of a switch.
+    SetOf(Uuid),
+    // Allotted keys, level 3.
+    /// Number of a set of load balancers.
+    SetNumber(Uuid),
+    /// Number of a group of buckets.
+    GroupNumber(Uuid),
     // Relations, level 3.
+    /// Load balancers of a set that have this virtual address.
+    VipClaims(Uuid, Vip),
+    /// Addresses that take the place of a source that is the destination too, in a set.
+    HairpinsOf(Uuid),
     Links,
     RouterPortsOn(Uuid),
     MacClaims(Uuid, Mac),
@@ -109,7 +133,10 @@ pub(crate) enum Key {
     Spread(Uuid, IpNet),
     /// Where a localnet port is in use.
     Plugs(Uuid),
+    /// The nodes of a switch with load balancers.
+    BalancedNodes(Uuid),
     // Relations, level 11.
+    NodesOfSet(Uuid),
     /// Networks of a router port whose addresses are switched, not located.
     Switched(Uuid),
     Prefixes(Uuid, NodeName),
@@ -137,12 +164,15 @@ impl Key {
         use Key::*;
         match self {
             SwitchRow(_) | SwitchPortRow(_) | RouterRow(_) | RouterPortRow(_) | RouteRow(_)
-            | Binding(_) | Node(_) | Plug(..) => 0,
-            DatapathNumber(_) | PortNumber(..) | SwitchPortsNamed(_) | RouterPortsNamed(_)
-            | SwitchesOf(_) | RoutersOf(_) | RoutersOfRoute(_) | SwitchSides(_) | Nodes
-            | PluggedNodes(_) | Unserved(_) => 1,
-            DatapathName(_) | ParsedPort(_) | RouterPort(_) | UnservedType(_) => 2,
-            Links | RouterPortsOn(_) | MacClaims(..) | AddressClaims(..) | TagClaims(..)
+            | BalancerRow(_) | BalancerGroupRow(_) | Binding(_) | Node(_) | Plug(..) => 0,
+            NodesInZone(_) | SetsOf(_) | SetsOfGroup(_) | GroupsOf(_) | DatapathNumber(_)
+            | PortNumber(..) | SwitchPortsNamed(_) | RouterPortsNamed(_) | SwitchesOf(_)
+            | RoutersOf(_) | RoutersOfRoute(_) | SwitchSides(_) | Nodes | PluggedNodes(_)
+            | Unserved(_) => 1,
+            DatapathName(_) | ParsedPort(_) | RouterPort(_) | UnservedType(_) | Balancer(_)
+            | BalancerSet(_) | SetOf(_) => 2,
+            SetNumber(_) | GroupNumber(_) | VipClaims(..) | HairpinsOf(_) | Links
+            | RouterPortsOn(_) | MacClaims(..) | AddressClaims(..) | TagClaims(..)
             | NetworkClaims(..) | Face(_) | PortsOfRouter(_) => 3,
             SwitchPort(_) | Connected(_) | Components | UnservedWarning(_) => 4,
             ConnectedOf(_) | Obstacles(_) | LocalnetsOf(_) | Component(_) => 5,
@@ -152,8 +182,9 @@ impl Key {
             StaticPrefixes(_) | DiscardedPrefixes(_) | PortsAt(..) | UnknownPortsAt(..)
             | NodesOfSwitch(_) | NodesOfUnknown(_) | NodesOfSubnet(..) | NodesOfNoSubnet(_)
             | NodesUnguarded(_) | NodesOfDomain(_) | Underived(..) => 9,
-            Spread(..) | Plugs(_) => 10,
-            Prefixes(..) | Doubles(_) | Switched(_) | NodesOfLocalnet(_) | Uplink(..) => 11,
+            Spread(..) | Plugs(_) | BalancedNodes(_) => 10,
+            NodesOfSet(_) | Prefixes(..) | Doubles(_) | Switched(_) | NodesOfLocalnet(_)
+            | Uplink(..) => 11,
             Plain(_) => 12,
             Routed(_) => 13,
             Key::Unit(_) => 14,
@@ -173,6 +204,13 @@ impl Key {
             | Key::SwitchSides(_)
             | Key::Nodes
             | Key::PluggedNodes(_)
+            | Key::NodesInZone(_)
+            | Key::SetsOf(_)
+            | Key::SetsOfGroup(_)
+            | Key::GroupsOf(_)
+            | Key::VipClaims(..)
+            | Key::HairpinsOf(_)
+            | Key::NodesOfSet(_)
             | Key::Unserved(_)
             | Key::Links
             | Key::RouterPortsOn(_)
@@ -203,7 +241,11 @@ impl Key {
             && self.level() != 0
             && !matches!(
                 self,
-                Key::DatapathNumber(_) | Key::PortNumber(..) | Key::ConjunctionNumber(_)
+                Key::DatapathNumber(_)
+                    | Key::PortNumber(..)
+                    | Key::SetNumber(_)
+                    | Key::GroupNumber(_)
+                    | Key::ConjunctionNumber(_)
             )
     }
 }
@@ -236,6 +278,10 @@ pub(crate) enum Emission {
     DatapathNumber(Uuid),
     /// That a port of a datapath gets a key.
     PortNumber(Uuid, Uuid),
+    /// That a set of load balancers gets a number.
+    SetNumber(Uuid),
+    /// That a group of buckets gets a number.
+    GroupNumber(Uuid),
     /// That a conjunctive match gets a number.
     ConjunctionNumber(Uuid),
     /// Something about where addresses of a router's domain are.

@@ -12,7 +12,9 @@ use weft_schema::nb;
 
 use super::Members;
 use crate::node::{Binding, Node, NodeName, Ofport};
-use crate::topology::{Face, ParsedPort, Place, Route, Routed, RouterPort, Spread, SwitchPort};
+use crate::topology::{
+    Balancer, Face, ParsedPort, Place, Route, Routed, RouterPort, Spread, SwitchPort,
+};
 use crate::unit::{CompiledUnit, PlacedUnit};
 
 /// The value of a cell.
@@ -25,6 +27,9 @@ pub(crate) enum Value {
     RouterRow(Arc<nb::LogicalRouter>),
     RouterPortRow(Arc<nb::LogicalRouterPort>),
     RouteRow(Arc<nb::LogicalRouterStaticRoute>),
+    BalancerRow(Arc<nb::LoadBalancer>),
+    BalancerGroupRow(Arc<nb::LoadBalancerGroup>),
+    Balancer(Arc<Balancer>),
     Binding(Binding),
     Node(Node),
     Ofport(Ofport),
@@ -70,6 +75,8 @@ impl Value {
         router_row: RouterRow -> Arc<nb::LogicalRouter>;
         router_port_row: RouterPortRow -> Arc<nb::LogicalRouterPort>;
         route_row: RouteRow -> Arc<nb::LogicalRouterStaticRoute>;
+        balancer_row: BalancerRow -> Arc<nb::LoadBalancer>;
+        balancer: Balancer -> Arc<Balancer>;
         binding: Binding -> Binding;
         node: Node -> Node;
         ofport: Ofport -> Ofport;

@@ -89,8 +89,13 @@ fn fixture(extra: &str) -> Fixture {
         switch | ls_in_check_port_sec | 50 | 1 | next;
         switch | ls_in_ip_port_sec | 0 | 1 | next;
         switch | ls_in_nd_port_sec | 0 | 1 | next;
+        switch | ls_in_pre_lb | 0 | 1 | next;
+        switch | ls_in_pre_stateful | 0 | 1 | next;
+        switch | ls_in_lb | 0 | 1 | next;
+        switch | ls_in_hairpin | 0 | 1 | next;
         switch | ls_in_arp_rsp | 0 | 1 | next;
         switch | ls_in_l2_lkup | 70 | eth.mcast | outport = \"_MC_flood\"; output;
+        switch | ls_out_pre_lb | 0 | 1 | next;
         switch | ls_out_check_port_sec | 0 | 1 | output;
         router | lr_in_admission | 50 | eth.dst == 0a:58:00:00:00:fe | next;
         router | lr_in_ip_input | 0 | 1 | next;
@@ -418,12 +423,22 @@ fn a_trace_reads_from_top_to_bottom() {
           next;
        2. ls_in_nd_port_sec: 1, priority 0
           next;
+       5. ls_in_pre_lb: 1, priority 0
+          next;
+       6. ls_in_pre_stateful: 1, priority 0
+          next;
+      12. ls_in_lb: 1, priority 0
+          next;
+      16. ls_in_hairpin: 1, priority 0
+          next;
       20. ls_in_arp_rsp: 1, priority 0
           next;
       26. ls_in_l2_lkup: eth.dst == 0a:58:00:00:00:03, priority 50
           outport = "c"; output;
       -> tunnel from n1 to n2
         egress("red", outport="c") on n2
+           1. ls_out_pre_lb: 1, priority 0
+              next;
            9. ls_out_check_port_sec: 1, priority 0
               output;
           => out of "c" on n2

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use weft_expr::{Action, Pipeline, Replacement};
+use weft_expr::{Action, Backend, Pipeline, Replacement};
 
 use crate::logical_flow::LogicalFlow;
 use crate::node::NodeName;
@@ -45,6 +45,13 @@ pub enum Event {
     },
     /// The controller made this packet out of it, as often as the meter lets it.
     Made(Replacement),
+    /// A load balancer chose an endpoint by the packet's hash; the others stand beside it.
+    Balanced {
+        /// Which.
+        backend: Backend,
+        /// Of how many.
+        choices: usize,
+    },
     /// It went through a tunnel.
     Tunnelled {
         /// From this node.
@@ -165,6 +172,9 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &Event, depth: usize) -> fmt::
                 Replacement::Reject => "a reset or an ICMP error",
             }
         ),
+        Event::Balanced { backend, choices } => {
+            writeln!(f, "{indent}-- endpoint {backend}, one of {choices}")
+        }
         Event::Tunnelled { from, to } => writeln!(f, "{indent}-> tunnel from {from} to {to}"),
         Event::Delivered { node, port } => writeln!(f, "{indent}=> out of {port:?} on {node}"),
         Event::Dropped(reason) => writeln!(f, "{indent}    dropped: {reason}"),

@@ -51,6 +51,8 @@ const fn hands_over(action: &Action) -> bool {
         Action::Next { .. }
             | Action::Output
             | Action::Select { .. }
+            | Action::CtLb
+            | Action::CtLbTo { .. }
             | Action::Forward { .. }
             | Action::Deliver { .. }
             | Action::Locate { .. }
@@ -118,6 +120,15 @@ fn lower_one(
         Action::Replace { with, actions } => lowered.push(punt(flow, *with, actions, names)?),
         // Within a replacement it is part of what the controller is told; elsewhere it says nothing.
         Action::FragMtu { .. } => {}
+        Action::CtClear => lowered.push(OfAction::CtClear),
+        Action::CtLb => {
+            let table = next(flow, action, None, None)?;
+            lowered.push(super::conntrack::track(table));
+        }
+        Action::CtLbTo { .. } => {
+            let group = names.group().ok_or(LowerError::NoGroup)?;
+            lowered.push(OfAction::Group(group.get()));
+        }
         Action::DecrementTtl => lowered.push(OfAction::DecTtl),
         Action::Forward { node } => forward(node, names, lowered)?,
         Action::Deliver { datapath, port } => {

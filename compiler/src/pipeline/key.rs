@@ -90,12 +90,27 @@ impl GroupId {
         GroupId((datapath.get() << 3) | 3)
     }
 
+    /// How many groups load balancers can have.
+    pub const BALANCERS: u32 = 0xf000_0000;
+
+    /// A group of a load balancer; `None` if there is no such number.
+    #[must_use]
+    pub const fn balancer(number: u32) -> Option<GroupId> {
+        match number {
+            1..=Self::BALANCERS => Some(GroupId(number.saturating_add(FIRST_BALANCER_GROUP - 1))),
+            _ => None,
+        }
+    }
+
     /// As a number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 }
+
+/// Groups of load balancers have numbers from here.
+pub const FIRST_BALANCER_GROUP: u32 = 1 << 27;
 
 /// Cookie of a flow: 32 bits from the logical flow it comes from, so that a dumped flow leads to it. 0 for flows of the physical tables.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use weft_expr::Pipeline;
 
 use super::{
-    DatapathKind, FIRST_MULTICAST_KEY, OPTION_CLASS, OPTION_LENGTH, OPTION_TYPE, PortKey, Stage,
-    TUNNEL_OFPORT, meter, register, table,
+    DatapathKind, FIRST_BALANCER_GROUP, FIRST_MULTICAST_KEY, OPTION_CLASS, OPTION_LENGTH,
+    OPTION_TYPE, PortKey, Stage, TUNNEL_OFPORT, meter, register, table, zone,
 };
 
 /// The text of `docs/pipeline.md`.
@@ -20,6 +20,7 @@ pub fn markdown() -> String {
     write_registers(&mut text);
     write_keys(&mut text);
     write_meters(&mut text);
+    write_zones(&mut text);
     text
 }
 
@@ -82,7 +83,8 @@ fn write_keys(text: &mut String) {
          derived from the row's UUID, so that they survive a restart of the controller.\n\
          - The tunnel is OpenFlow port {TUNNEL_OFPORT} on every node. A Geneve option of class {OPTION_CLASS:#06x}, type {OPTION_TYPE:#04x} and {OPTION_LENGTH} bytes carries the \
          ingress port's key in bits 16 to 30 and the egress port's in bits 0 to 15, as OVN's does.\n\
-         - Group numbers are the switch's key times 8: plus 0 for its ports on this node, plus 1 for the other nodes that hold ports of it, plus 2 and 3 for those of them that take unknown MACs.\n\
+         - Group numbers are the switch's key times 8: plus 0 for its ports on this node, plus 1 for the other nodes that hold ports of it, plus 2 and 3 for those of them that take unknown MACs. \
+         Groups of load balancers have numbers from {FIRST_BALANCER_GROUP:#x}, derived from the row, the virtual address, and which of its groups it is.\n\
          - A flow's cookie is 32 bits derived from the logical flow it comes from (`weft lflow-list` prints it); 0 for flows of the physical tables.\n",
         PortKey::ELSEWHERE.get(),
         PortKey::UNKNOWN.get(),
@@ -103,6 +105,19 @@ fn write_meters(text: &mut String) {
             ..
         } = spec;
         let _ = writeln!(text, "| {id} | {rate} | {burst} | {meaning} |");
+    }
+}
+
+fn write_zones(text: &mut String) {
+    text.push_str("\n## Conntrack zones\n\n| zones | of | what they hold |\n| --- | --- | --- |\n");
+    for zones in zone::ALL {
+        let zone::Zones {
+            name,
+            first,
+            last,
+            job,
+        } = zones;
+        let _ = writeln!(text, "| {first} – {last} | {name} | {job} |");
     }
 }
 

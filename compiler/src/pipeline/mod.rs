@@ -1,4 +1,4 @@
-//! The pipeline as tables: stages, OpenFlow tables, registers, keys and cookies. The one home of every number that flows agree on.
+//! The pipeline as tables: stages, OpenFlow tables, registers, keys, conntrack zones and cookies. The one home of every number that flows agree on.
 //!
 //! ```text
 //!            table 0                  8..                    64             72..                112
@@ -23,8 +23,9 @@ pub mod meter;
 pub mod register;
 mod stage;
 pub mod table;
+pub mod zone;
 
-pub use key::{Cookie, DatapathKey, FIRST_MULTICAST_KEY, GroupId, PortKey};
+pub use key::{Cookie, DatapathKey, FIRST_BALANCER_GROUP, FIRST_MULTICAST_KEY, GroupId, PortKey};
 pub use markdown::markdown;
 pub use meter::Punt;
 pub use register::RegisterField;
@@ -34,6 +35,9 @@ pub use table::{PhysicalTable, TableId};
 /// OpenFlow port of the tunnel on every node, asked for with `ofport_request`: flows that name it are then the same bytes everywhere.
 /// High, so that ports numbered from 1 up do not meet it, and below 65,280, where Open vSwitch stops.
 pub const TUNNEL_OFPORT: u16 = 65_000;
+
+/// How many sets of load balancers there can be: what switches list, each once.
+pub const BALANCER_SETS: u32 = 0xffff_ffff;
 
 /// The Geneve option that carries logical ports: OVN's class (RFC 8926 §3.5).
 pub const OPTION_CLASS: u16 = 0x0102;

@@ -30,6 +30,25 @@ pub const INPORT: u8 = 14;
 /// Number of the register that holds `outport`.
 pub const OUTPORT: u8 = 15;
 
+/// The bit of a switch's packet that says that it went to a virtual address, and the registers that hold what takes the place of its source
+/// if it is the destination too, by family; the register that holds the number of the switch's load balancers.
+pub mod balancing {
+    use weft_expr::{Part, Symbol};
+
+    /// The packet went to a virtual address.
+    #[must_use]
+    pub fn is_balanced() -> Part {
+        Symbol::Reg0.bit(0)
+    }
+
+    /// Takes the place of an IPv4 source.
+    pub const HAIRPIN4: Symbol = Symbol::Reg1;
+    /// Takes the place of an IPv6 source.
+    pub const HAIRPIN6: Symbol = Symbol::XxReg1;
+    /// Number of the switch's set of load balancers; 0 is none.
+    pub const SET: Symbol = Symbol::Reg3;
+}
+
 /// All of them. `flags` is split into its bits, which is the one overlap.
 pub const ALL: &[RegisterField] = &[
     RegisterField {
@@ -44,7 +63,7 @@ pub const ALL: &[RegisterField] = &[
         field: "reg0",
         low: 0,
         width: 32,
-        meaning: "logical registers of the same names; reg0 (xxreg0 for IPv6) is the next hop in a router; in a switch, while it is looked up, xxreg1 is an address and xreg4 a MAC and what is asked of them",
+        meaning: "logical registers of the same names; reg0 (xxreg0 for IPv6) is the next hop in a router; in a switch, while it is looked up, xxreg1 is an address and xreg4 a MAC and what is asked of them; there, from ls_in_pre_lb to ls_in_hairpin, reg3 is the number of its load balancers, reg0[0] says that the packet went to a virtual address, and reg1 (xxreg1 for IPv6) is its hairpin address",
     },
     RegisterField {
         name: "flags.loopback",

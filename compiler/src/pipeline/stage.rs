@@ -87,6 +87,10 @@ stages! {
     LsInCheckPortSec  Switch Ingress 0  "ls_in_check_port_sec"  "source MAC: tagged frames and multicast sources dropped, per port the MACs it may send from";
     LsInIpPortSec     Switch Ingress 1  "ls_in_ip_port_sec"     "source addresses of IP and ARP, per port";
     LsInNdPortSec     Switch Ingress 2  "ls_in_nd_port_sec"     "link-layer addresses and targets in neighbour discovery, per port";
+    LsInPreLb         Switch Ingress 5  "ls_in_pre_lb"          "which load balancers the switch has";
+    LsInPreStateful   Switch Ingress 6  "ls_in_pre_stateful"    "packets to a virtual address through connection tracking; to a hairpin address, back to who sent them";
+    LsInLb            Switch Ingress 12 "ls_in_lb"              "a new connection to a virtual address: one of its endpoints is chosen";
+    LsInHairpin       Switch Ingress 16 "ls_in_hairpin"         "through a load balancer to oneself: from a hairpin address, back out of the port";
     LsInArpRsp        Switch Ingress 20 "ls_in_arp_rsp"         "ARP and neighbour solicitations answered for addresses that exist";
     LsInL2Lkup        Switch Ingress 26 "ls_in_l2_lkup"         "destination MAC to egress port";
     LsInLocate        Switch Ingress 27 "ls_in_locate"          "a routed packet whose port is to be found: its destination is what is looked up";
@@ -100,6 +104,7 @@ stages! {
     LrInIpTtl         Router Ingress 12 "lr_in_ip_ttl"          "TTL checked and taken down";
     LrInIpRoutingEcmp Router Ingress 13 "lr_in_ip_routing_ecmp" "of several next hops the one that was chosen";
     LrInArpResolve    Router Ingress 15 "lr_in_arp_resolve"     "next hop to MAC";
+    LsOutPreLb        Switch Egress  1  "ls_out_pre_lb"         "what may be an endpoint's answer through connection tracking, which makes it the virtual address's";
     LsOutCheckPortSec Switch Egress  9  "ls_out_check_port_sec" "destination addresses, per port";
     LsOutApplyPortSec Switch Egress  10 "ls_out_apply_port_sec" "out of the switch's port";
     LrOutLocate       Router Egress  0  "lr_out_locate"         "a packet without egress port: the port on this node that has its address";

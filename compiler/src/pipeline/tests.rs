@@ -40,6 +40,34 @@ fn register_fields_fit_and_do_not_overlap() {
 }
 
 #[test]
+fn zones_do_not_overlap_and_every_port_has_one() {
+    let mut zones = BTreeSet::new();
+    for run in zone::ALL {
+        assert!(run.first > 0, "zone 0 is the host's own");
+        for number in run.first..=run.last {
+            assert!(zones.insert(number), "zone {number} is in two runs");
+        }
+    }
+    for number in 1..=u16::MAX {
+        let is_zone = (zone::PORTS.first..=zone::PORTS.last).contains(&number);
+        assert_eq!(crate::Ofport::new(number).is_some(), is_zone, "{number}");
+    }
+}
+
+#[test]
+fn groups_of_switches_and_load_balancers_do_not_meet() {
+    let last = DatapathKey::new(DatapathKey::COUNT).map(|key| GroupId::remote_unknown(key).get());
+    assert!(last.is_some_and(|last| last < FIRST_BALANCER_GROUP));
+    let balancer = |number| GroupId::balancer(number).map(GroupId::get);
+    assert_eq!(balancer(1), Some(FIRST_BALANCER_GROUP));
+    assert!(balancer(GroupId::BALANCERS).is_some_and(|group| group < 0xffff_ff00));
+    assert_eq!(
+        [balancer(0), balancer(GroupId::BALANCERS + 1)],
+        [None, None]
+    );
+}
+
+#[test]
 fn the_page_names_every_stage_and_table() {
     let page = markdown();
     for stage in Stage::ALL {

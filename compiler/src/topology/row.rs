@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use uuid::Uuid;
 use weft_schema::{keys, nb};
 
-use super::{router_port, switch_port};
+use super::{balancer, router_port, switch_port};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Emission, Key, Member, Reader, Value};
 use crate::unit::Unit;
@@ -36,6 +36,14 @@ pub(crate) fn change_of(change: nb::Change) -> Option<(Key, Value)> {
         Change::LogicalRouterStaticRoute(uuid, row) => (
             Key::RouteRow(uuid),
             row.map_or(Value::Absent, Value::RouteRow),
+        ),
+        Change::LoadBalancer(uuid, row) => (
+            Key::BalancerRow(uuid),
+            row.map_or(Value::Absent, Value::BalancerRow),
+        ),
+        Change::LoadBalancerGroup(uuid, row) => (
+            Key::BalancerGroupRow(uuid),
+            row.map_or(Value::Absent, Value::BalancerGroupRow),
         ),
         // Progress counters: the controller's business.
         Change::NbGlobal(..) => return None,
@@ -75,6 +83,12 @@ enum Listed {
     SwitchPort(Uuid, Uuid),
     RouterPort(Uuid, Uuid),
     Route(Uuid, Uuid),
+    /// Of a set.
+    Balancer(Uuid, Uuid),
+    /// Of a set.
+    BalancerGroup(Uuid, Uuid),
+    /// Of a group.
+    BalancerOfGroup(Uuid, Uuid),
 }
 
 impl Listed {
@@ -88,6 +102,18 @@ impl Listed {
                 Emission::Member(Key::RoutersOf(port), Member::Row(router)),
                 Emission::PortNumber(router, port),
             ],
+            Listed::Balancer(set, balancer) => {
+                vec![Emission::Member(Key::SetsOf(balancer), Member::Row(set))]
+            }
+            Listed::BalancerGroup(set, group) => {
+                vec![Emission::Member(Key::SetsOfGroup(group), Member::Row(set))]
+            }
+            Listed::BalancerOfGroup(group, balancer) => {
+                vec![Emission::Member(
+                    Key::GroupsOf(balancer),
+                    Member::Row(group),
+                )]
+            }
             Listed::Route(router, route) => {
                 vec![Emission::Member(
                     Key::RoutersOfRoute(route),
@@ -102,13 +128,24 @@ fn listed(row: &Value) -> Vec<Listed> {
     match row {
         Value::SwitchRow(row) => {
             let port = |port: &Uuid| Listed::SwitchPort(row.uuid, *port);
-            row.ports.iter().map(port).collect()
+            let mut all: Vec<Listed> = row.ports.iter().map(port).collect();
+            if let Some(set) = balancer::set_of_row(row) {
+                let balancers = row.load_balancer.iter();
+                all.extend(balancers.map(|balancer| Listed::Balancer(set, *balancer)));
+                let groups = row.load_balancer_group.iter();
+                all.extend(groups.map(|group| Listed::BalancerGroup(set, *group)));
+            }
+            all
         }
         Value::RouterRow(row) => {
             let port = |port: &Uuid| Listed::RouterPort(row.uuid, *port);
             let route = |route: &Uuid| Listed::Route(row.uuid, *route);
             let ports = row.ports.iter().map(port);
             ports.chain(row.static_routes.iter().map(route)).collect()
+        }
+        Value::BalancerGroupRow(row) => {
+            let balancer = |balancer: &Uuid| Listed::BalancerOfGroup(row.uuid, *balancer);
+            row.load_balancer.iter().map(balancer).collect()
         }
         _ => Vec::new(),
     }
@@ -123,10 +160,18 @@ fn emissions(row: &Value) -> Vec<Emission> {
             let mut all = vec![Emission::DatapathNumber(row.uuid)];
             all.extend(unserved("ACL", row.acls.len(), row.uuid));
             all.extend(unserved("QoS", row.qos_rules.len(), row.uuid));
-            let balancers = row.load_balancer.len() + row.load_balancer_group.len();
-            all.extend(unserved("Load_Balancer", balancers, row.uuid));
+            if let Some(set) = balancer::set_of_row(row) {
+                all.push(Emission::Demand(Key::BalancerSet(set)));
+                all.push(Emission::Demand(Key::BalancedNodes(row.uuid)));
+                let units = [Unit::BalancerSet(set), Unit::BalancedSwitch(row.uuid)];
+                all.extend(units.map(|unit| Emission::Demand(Key::Placed(unit))));
+            }
             all
         }
+        Value::BalancerRow(row) => vec![
+            Emission::Demand(Key::Balancer(row.uuid)),
+            Emission::Demand(Key::Placed(Unit::Balancer(row.uuid))),
+        ],
         Value::RouterRow(row) => {
             let mut all = vec![Emission::DatapathNumber(row.uuid)];
             all.extend(unserved("NAT", row.nat.len(), row.uuid));
@@ -159,6 +204,16 @@ fn emissions(row: &Value) -> Vec<Emission> {
                     all.push(Emission::Demand(Key::UnservedType(Arc::from(kind))));
                 }
                 _ => {}
+            }
+            let is_host = row
+                .options
+                .get(keys::HOST)
+                .is_some_and(|value| value == "true");
+            let zone = row.external_ids.get(keys::ZONE).filter(|_| is_host);
+            if let (Some(zone), Some(node)) = (zone, row.external_ids.get(keys::NODE)) {
+                let key = Key::NodesInZone(Arc::from(zone.as_str()));
+                let node = crate::node::NodeName::from(node.as_str());
+                all.push(Emission::Member(key, Member::Node(node)));
             }
             if let ("router", Some(peer)) = (row.kind.as_str(), row.options.get(keys::ROUTER_PORT))
             {

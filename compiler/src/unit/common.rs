@@ -16,6 +16,7 @@ use crate::pipeline::{DatapathKind, ELSEWHERE, FLOOD, PortKey, Stage, register, 
 pub(super) fn compile(draft: &mut Draft) {
     super::derived::compile(draft);
     switch_port_security(draft);
+    switch_balancing(draft);
     switch_forwarding(draft);
     router_ingress(draft);
     router_egress(draft);
@@ -115,6 +116,16 @@ pub(super) fn unreadable() -> Expr {
     Predicate::Nd & Symbol::NdTarget.is(Ipv6Addr::UNSPECIFIED)
 }
 
+/// Nodes without load balancers go without their stages.
+fn switch_balancing(draft: &mut Draft) {
+    let past = Stage::LsInHairpin.following();
+    let past = past.map_or(Action::Drop, |stage| {
+        Action::next_stage(Pipeline::Ingress, stage.number())
+    });
+    switch(draft, Stage::LsInPreLb, 0, Expr::True, vec![past]);
+    switch(draft, Stage::LsOutPreLb, 0, Expr::True, next());
+}
+
 fn switch_forwarding(draft: &mut Draft) {
     let stage = Stage::LsInArpRsp;
     switch(draft, stage, 110, reply::nd_bare_solicitation(), next());
@@ -177,9 +188,10 @@ fn router_ingress(draft: &mut Draft) {
     let link_local = prefix6(0xfe80, 10);
     router(draft, stage, 30, Symbol::Ip6Src.is(link_local), drop_it());
     router(draft, stage, 30, Symbol::Ip6Dst.is(link_local), drop_it());
-    router(draft, stage, 0, Predicate::Ip, next());
+    // What is no IP packet is no route's.
+    router(draft, stage, 0, Expr::True, next());
 
-    router(draft, Stage::LrInIpRoutingEcmp, 0, Predicate::Ip, next());
+    router(draft, Stage::LrInIpRoutingEcmp, 0, Expr::True, next());
 
     let stage = Stage::LrInIpTtl;
     router(draft, stage, 100, Symbol::IpTtl.one_of([0, 1]), drop_it());

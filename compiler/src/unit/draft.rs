@@ -20,8 +20,8 @@ use crate::logical_flow::{Datapath, DatapathRef, LogicalFlow, Names, Owner, Scop
 use crate::lowering::{self, Conjunction};
 use crate::node::NodeName;
 use crate::pipeline::{
-    DatapathKey, DatapathKind, ELSEWHERE, FLOOD, PortKey, Stage, TUNNEL_OFPORT, TableId, UNKNOWN,
-    register,
+    DatapathKey, DatapathKind, ELSEWHERE, FLOOD, GroupId, PortKey, Stage, TUNNEL_OFPORT, TableId,
+    UNKNOWN, register,
 };
 
 /// What was compiled for a unit.
@@ -32,7 +32,7 @@ pub(crate) struct CompiledUnit {
     pub(crate) flows: Vec<(Scope, Arc<CompiledFlow>)>,
     /// Conjunctive matches, each with the index of every flow of it.
     pub(crate) conjunctions: Vec<(usize, Conjunction)>,
-    pub(crate) groups: Vec<(NodeName, Arc<CompiledGroup>)>,
+    pub(crate) groups: Vec<(Scope, Arc<CompiledGroup>)>,
 }
 
 impl PartialEq for CompiledUnit {
@@ -61,7 +61,7 @@ pub(super) struct Draft {
     owner: Option<Owner>,
     flows: Vec<Wanted>,
     physical: Vec<(Scope, Flow)>,
-    groups: Vec<(NodeName, Group)>,
+    groups: Vec<(Scope, Group)>,
     /// Where a flow that cannot be lowered is reported.
     name: String,
 }
@@ -81,6 +81,8 @@ enum Near {
     Forward(NodeName),
     /// `outport` is set to a port that resides on this node.
     Found(NodeName),
+    /// They do not; the last action chooses from this group.
+    Group(GroupId),
 }
 
 impl Draft {
@@ -132,6 +134,29 @@ impl Draft {
             actions,
             scope,
             near,
+        );
+    }
+
+    /// Adds a logical flow that ends in `ct_lb_mark(backends=…)`, whose buckets are those of `group`.
+    #[allow(clippy::too_many_arguments)] // a flow's parts, each named by its type
+    pub(super) fn balance_flow(
+        &mut self,
+        datapath: Datapath,
+        stage: Stage,
+        priority: u16,
+        matches: impl Into<weft_expr::Expr>,
+        actions: Vec<Action>,
+        scope: &Scope,
+        group: GroupId,
+    ) {
+        self.want(
+            datapath,
+            stage,
+            priority,
+            matches.into(),
+            actions,
+            scope,
+            Near::Group(group),
         );
     }
 
@@ -211,9 +236,9 @@ impl Draft {
         self.physical.push((scope.clone(), flow));
     }
 
-    /// Adds a group on one node.
-    pub(super) fn group(&mut self, node: &NodeName, group: Group) {
-        self.groups.push((node.clone(), group));
+    /// Adds a group.
+    pub(super) fn group(&mut self, scope: &Scope, group: Group) {
+        self.groups.push((scope.clone(), group));
     }
 
     /// Lowers and encodes.
@@ -237,8 +262,8 @@ impl Draft {
         for (scope, flow) in self.physical {
             finish.flow(reader, scope, flow);
         }
-        for (node, group) in self.groups {
-            finish.group(reader, node, group);
+        for (scope, group) in self.groups {
+            finish.group(reader, scope, group);
         }
         match finish.unit.flows.is_empty() && finish.unit.groups.is_empty() {
             true => Value::Absent,
@@ -250,7 +275,7 @@ impl Draft {
 struct Finish<'a> {
     /// By their bytes: all of those of before, and of now.
     known: FxHashMap<bytes::Bytes, Arc<CompiledFlow>>,
-    known_groups: &'a [(NodeName, Arc<CompiledGroup>)],
+    known_groups: &'a [(Scope, Arc<CompiledGroup>)],
     owner: Option<Owner>,
     name: String,
     unit: CompiledUnit,
@@ -259,7 +284,7 @@ struct Finish<'a> {
 impl Finish<'_> {
     fn logical(&mut self, reader: &mut Reader<'_>, wanted: Wanted) {
         let Wanted { flow, near } = wanted;
-        let lowered = lowering::lower(&flow, &mut ReaderNames(reader), &weft_expr::NoSets);
+        let lowered = lowering::lower(&flow, &mut ReaderNames(reader, &near), &weft_expr::NoSets);
         let lowered = match lowered {
             Ok(lowered) => lowered,
             Err(error) => return self.complain(reader, error.to_string()),
@@ -272,7 +297,7 @@ impl Finish<'_> {
             let first = self.unit.flows.len();
             let number = number_of(&lowered);
             match &near {
-                Near::Same => self.flow(reader, flow.scope.clone(), lowered),
+                Near::Same | Near::Group(_) => self.flow(reader, flow.scope.clone(), lowered),
                 Near::Output(node) => {
                     if let Some(scope) = far(&flow.scope, node)
                         && let Some(address) = tunnel_address(reader, node)
@@ -330,15 +355,15 @@ impl Finish<'_> {
         }
     }
 
-    fn group(&mut self, reader: &mut Reader<'_>, node: NodeName, group: Group) {
+    fn group(&mut self, reader: &mut Reader<'_>, scope: Scope, group: Group) {
         let group = group.canonical();
         let mut known = self.known_groups.iter();
-        if let Some((_, old)) = known.find(|(at, old)| *at == node && old.group == group) {
-            self.unit.groups.push((node, Arc::clone(old)));
+        if let Some((_, old)) = known.find(|(at, old)| *at == scope && old.group == group) {
+            self.unit.groups.push((scope, Arc::clone(old)));
             return;
         }
         match CompiledGroup::new(group) {
-            Ok(group) => self.unit.groups.push((node, Arc::new(group))),
+            Ok(group) => self.unit.groups.push((scope, Arc::new(group))),
             Err(error) => self.complain(reader, error.to_string()),
         }
     }
@@ -491,7 +516,7 @@ pub(super) fn port_key(
 }
 
 /// Names, with every answer noted as read.
-struct ReaderNames<'a, 'b>(&'a mut Reader<'b>);
+struct ReaderNames<'a, 'b>(&'a mut Reader<'b>, &'a Near);
 
 impl Names for ReaderNames<'_, '_> {
     fn datapath(&mut self, datapath: DatapathRef) -> Option<DatapathKey> {
@@ -522,6 +547,13 @@ impl Names for ReaderNames<'_, '_> {
         let switch = self.0.first_row(Key::SwitchesOf(port))?;
         let port = port_key(self.0, switch, port)?;
         datapath_key(self.0, switch).map(|datapath| (datapath, port))
+    }
+
+    fn group(&mut self) -> Option<GroupId> {
+        match self.1 {
+            Near::Group(group) => Some(*group),
+            _ => None,
+        }
     }
 
     fn tunnel_address(&mut self, node: &str) -> Option<IpAddr> {

@@ -29,7 +29,6 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, switch: Uuid, 
     let is_alone = nodes.is_empty();
     let mut flood = Multicast {
         draft,
-        node,
         at,
         datapath,
         others: None,
@@ -64,7 +63,6 @@ fn unknown(
     let at = Scope::At(node.clone());
     let mut unknown = Multicast {
         draft,
-        node,
         at,
         datapath,
         others: None,
@@ -97,7 +95,6 @@ impl Uplink {
 
 struct Multicast<'a> {
     draft: &'a mut Draft,
-    node: &'a NodeName,
     at: Scope,
     datapath: DatapathKey,
     /// To other nodes.
@@ -113,7 +110,7 @@ impl Multicast<'_> {
         }
         let (id, kind) = (id.get(), GroupType::All);
         self.draft.group(
-            self.node,
+            &self.at,
             Group {
                 id,
                 kind,

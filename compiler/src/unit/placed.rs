@@ -15,43 +15,51 @@ use crate::logical_flow::{NodeSet, Scope};
 use crate::lowering::renumber;
 use crate::node::NodeName;
 
-/// Nodes, and the flows that go to each of them.
-type Part = (BTreeSet<NodeName>, Vec<Arc<CompiledFlow>>);
+/// Nodes, and the flows and groups that go to each of them.
+#[derive(Default, Debug)]
+struct Part {
+    nodes: BTreeSet<NodeName>,
+    flows: Vec<Arc<CompiledFlow>>,
+    groups: Vec<Arc<CompiledGroup>>,
+}
 
 /// A unit's flows by node.
 #[derive(Default, Debug)]
 pub(crate) struct PlacedUnit {
-    /// Flows that go to the same nodes.
+    /// What goes to the same nodes.
     parts: Vec<Part>,
-    groups: Vec<(NodeName, Arc<CompiledGroup>)>,
 }
 
 impl PartialEq for PlacedUnit {
     fn eq(&self, other: &PlacedUnit) -> bool {
-        let same = |one: &[Arc<CompiledFlow>], two: &[Arc<CompiledFlow>]| {
+        fn same<T>(one: &[Arc<T>], two: &[Arc<T>]) -> bool {
             one.len() == two.len() && one.iter().zip(two).all(|(one, two)| Arc::ptr_eq(one, two))
-        };
+        }
         self.parts.len() == other.parts.len()
-            && self.groups.len() == other.groups.len()
-            && self
-                .parts
-                .iter()
-                .zip(&other.parts)
-                .all(|(one, two)| one.0 == two.0 && same(&one.1, &two.1))
-            && self
-                .groups
-                .iter()
-                .zip(&other.groups)
-                .all(|(one, two)| one.0 == two.0 && Arc::ptr_eq(&one.1, &two.1))
+            && self.parts.iter().zip(&other.parts).all(|(one, two)| {
+                one.nodes == two.nodes
+                    && same(&one.flows, &two.flows)
+                    && same(&one.groups, &two.groups)
+            })
     }
 }
 
+/// What a unit gives one node.
+#[derive(Default)]
+struct Share<'a> {
+    flows: Vec<&'a Arc<CompiledFlow>>,
+    groups: BTreeMap<u32, &'a Arc<CompiledGroup>>,
+}
+
 impl PlacedUnit {
-    fn by_node(&self) -> BTreeMap<&NodeName, Vec<&Arc<CompiledFlow>>> {
-        let mut by_node: BTreeMap<&NodeName, Vec<_>> = BTreeMap::new();
-        for (nodes, flows) in &self.parts {
-            for node in nodes.iter() {
-                by_node.entry(node).or_default().extend(flows);
+    fn by_node(&self) -> BTreeMap<&NodeName, Share<'_>> {
+        let mut by_node: BTreeMap<&NodeName, Share<'_>> = BTreeMap::new();
+        for part in &self.parts {
+            for node in &part.nodes {
+                let share = by_node.entry(node).or_default();
+                share.flows.extend(&part.flows);
+                let groups = part.groups.iter().map(|group| (group.group.id, group));
+                share.groups.extend(groups);
             }
         }
         by_node
@@ -63,7 +71,7 @@ pub(crate) fn place(reader: &mut Reader<'_>, unit: &Unit) -> Value {
     let Some(compiled) = reader.read(Key::Unit(unit.clone())).unit().cloned() else {
         return Value::Absent;
     };
-    let mut scopes: Vec<(&Scope, Vec<Arc<CompiledFlow>>)> = Vec::new();
+    let mut scopes: Vec<(&Scope, Part)> = Vec::new();
     let number = |identity| {
         reader
             .read(Key::ConjunctionNumber(identity))
@@ -72,26 +80,29 @@ pub(crate) fn place(reader: &mut Reader<'_>, unit: &Unit) -> Value {
     };
     let flows = numbered(&compiled, number);
     for (scope, flow) in flows.as_deref().unwrap_or(&compiled.flows) {
-        match scopes.iter_mut().find(|(known, _)| *known == scope) {
-            Some((_, flows)) => flows.push(Arc::clone(flow)),
-            None => scopes.push((scope, vec![Arc::clone(flow)])),
-        }
+        part_of(&mut scopes, scope).flows.push(Arc::clone(flow));
+    }
+    for (scope, group) in &compiled.groups {
+        part_of(&mut scopes, scope).groups.push(Arc::clone(group));
     }
     let parts = scopes
         .into_iter()
-        .map(|(scope, flows)| (resolve(reader, scope), flows))
-        .filter(|(nodes, _)| !nodes.is_empty())
+        .map(|(scope, part)| Part {
+            nodes: resolve(reader, scope),
+            ..part
+        })
+        .filter(|part| !part.nodes.is_empty())
         .collect();
-    let known = |node: &NodeName, reader: &mut Reader<'_>| {
-        !reader.read(Key::Node(node.clone())).is_absent()
-    };
-    let mut groups = Vec::new();
-    for (node, group) in &compiled.groups {
-        if known(node, reader) {
-            groups.push((node.clone(), Arc::clone(group)));
-        }
-    }
-    Value::Placed(Arc::new(PlacedUnit { parts, groups }))
+    Value::Placed(Arc::new(PlacedUnit { parts }))
+}
+
+fn part_of<'a, 'b>(scopes: &'b mut Vec<(&'a Scope, Part)>, scope: &'a Scope) -> &'b mut Part {
+    let known = scopes.iter().position(|(known, _)| *known == scope);
+    let at = known.unwrap_or_else(|| {
+        scopes.push((scope, Part::default()));
+        scopes.len() - 1
+    });
+    &mut scopes[at].1
 }
 
 /// The unit's flows, if conjunctive matches among them have to have other numbers than those they were lowered with.
@@ -148,6 +159,7 @@ fn relations(set: &NodeSet, component: impl FnOnce(uuid::Uuid) -> uuid::Uuid) ->
         NodeSet::Known => vec![Key::Nodes],
         NodeSet::Domain(datapath) => vec![Key::NodesOfDomain(component(*datapath))],
         NodeSet::Switch(switch) => vec![Key::NodesOfSwitch(*switch)],
+        NodeSet::Balanced(sets) => sets.iter().map(|set| Key::NodesOfSet(*set)).collect(),
         NodeSet::Unguarded(switch) => vec![Key::NodesUnguarded(*switch)],
         NodeSet::Localnet(port) => vec![Key::NodesOfLocalnet(*port)],
         NodeSet::Subnets(switch, networks) => networks
@@ -199,50 +211,42 @@ pub(crate) fn apply(replaced: Replaced, states: &mut BTreeMap<NodeName, NodeStat
     let new = replaced.new.as_deref().unwrap_or(&empty);
     if old.parts.is_empty() {
         // As most are, when there was nothing before.
-        for (nodes, flows) in &new.parts {
-            for node in nodes {
+        for part in &new.parts {
+            for node in &part.nodes {
                 let Some(state) = states.get_mut(node) else {
                     continue;
                 };
-                flows.iter().for_each(|flow| state.put(&contributor, flow));
+                let flows = part.flows.iter();
+                flows.for_each(|flow| state.put(&contributor, flow));
+                part.groups.iter().for_each(|group| state.put_group(group));
             }
         }
     } else {
         carry_over(&contributor, old, new, states);
     }
-    for (node, group) in &old.groups {
-        let is_kept = new
-            .groups
-            .iter()
-            .any(|(at, new)| at == node && new.group.id == group.group.id);
-        if let (false, Some(state)) = (is_kept, states.get_mut(node)) {
-            state.remove_group(group.group.id);
-        }
-    }
-    for (node, group) in &new.groups {
-        if let Some(state) = states.get_mut(node) {
-            state.put_group(group);
-        }
-    }
 }
 
-/// What changed of the flows of a unit.
+/// What changed of a unit.
 fn carry_over(
     contributor: &Contributor,
     old: &PlacedUnit,
     new: &PlacedUnit,
     states: &mut BTreeMap<NodeName, NodeState>,
 ) {
-    let (old_flows, new_flows) = (old.by_node(), new.by_node());
-    let mut touched: BTreeSet<&NodeName> = old_flows.keys().copied().collect();
-    touched.extend(new_flows.keys().copied());
+    let (old, new) = (old.by_node(), new.by_node());
+    let mut touched: BTreeSet<&NodeName> = old.keys().copied().collect();
+    touched.extend(new.keys().copied());
+    let nothing = Share::default();
     for node in touched {
         let Some(state) = states.get_mut(node) else {
             continue;
         };
         let address = |flow: &&Arc<CompiledFlow>| Arc::as_ptr(flow) as usize;
-        let before = old_flows.get(node).map_or(&[][..], Vec::as_slice);
-        let after = new_flows.get(node).map_or(&[][..], Vec::as_slice);
+        let (old, new) = (
+            old.get(node).unwrap_or(&nothing),
+            new.get(node).unwrap_or(&nothing),
+        );
+        let (before, after) = (&old.flows, &new.flows);
         let kept: rustc_hash::FxHashSet<usize> = after.iter().map(address).collect();
         let known: rustc_hash::FxHashSet<usize> = before.iter().map(address).collect();
         let mut removed: rustc_hash::FxHashSet<&EncodedKey> = rustc_hash::FxHashSet::default();
@@ -256,6 +260,14 @@ fn carry_over(
         };
         for flow in after.iter().filter(is_to_put) {
             state.put(contributor, flow);
+        }
+        let gone = old.groups.keys().filter(|id| !new.groups.contains_key(id));
+        gone.for_each(|id| state.remove_group(*id));
+        for (id, group) in &new.groups {
+            let known = old.groups.get(id);
+            if known.is_none_or(|known| !Arc::ptr_eq(known, group)) {
+                state.put_group(group);
+            }
         }
     }
 }

@@ -74,6 +74,11 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
     for (mac, ips) in &switch_port.addresses {
         unit.mac(*mac, ips);
     }
+    if !unit.reader.read(Key::SetOf(switch_port.switch)).is_absent() {
+        for (_, ip) in switch_port.ips() {
+            super::balancer::hairpin(unit.draft, &unit.datapath, ip, &unit.here);
+        }
+    }
     if switch_port.takes_unknown {
         unit.unknown();
     }

@@ -57,7 +57,7 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
     let switch = pick(network.switches.keys().copied(), a);
     let router = pick(network.routers.keys().copied(), b);
     let port = pick(network.ports.keys().copied(), c);
-    match (what % 37, switch, router, port) {
+    match (what % 43, switch, router, port) {
         (0, ..) => network.node(usize::from(a % 3) + 1),
         (1, ..) if c % 3 == 0 => drop(network.nodes.remove(&node_name(usize::from(a % 3) + 1))),
         (2, ..) => drop(network.switch(&format!("s{}", a % 4))),
@@ -283,6 +283,85 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
                 row.enabled = (c % 4 == 0).then_some(false);
             }
         }
+        (37..=42, switch, ..) => balance(network, what % 43 - 37, switch, (a, b, c)),
+        _ => {}
+    }
+}
+
+/// Changes something about load balancers: few, with few addresses, so that they meet.
+fn balance(network: &mut Network, what: u8, switch: Option<Uuid>, (a, b, c): (u8, u8, u8)) {
+    let balancer = pick(network.balancers.keys().copied(), a);
+    match (what, switch, balancer) {
+        (0, ..) => {
+            let protocol = ["tcp", "udp", "sctp"][usize::from(b % 3)];
+            network.balancer(&format!("lb{}", a % 4), protocol, &[]);
+        }
+        (1, _, Some(balancer)) => {
+            let row = network.balancers.get_mut(&balancer).expect("picked");
+            let endpoints: Vec<String> = (0..b % 4)
+                .map(|number| match c % 3 {
+                    0 => format!("[fd00:{number}::2]:{}", 80 + c % 2),
+                    _ => format!("10.{number}.0.{}:{}", c % 7 + 2, 80 + c % 2),
+                })
+                .collect();
+            let vip = match (c % 3, b % 5) {
+                (_, 4) => "10.96.0.9".to_owned(),
+                (0, _) => format!("[fd96::{}]:80", a % 3),
+                _ => format!("10.96.0.{}:80", a % 3),
+            };
+            row.vips.insert(vip, endpoints.join(","));
+        }
+        (2, _, Some(balancer)) => {
+            let row = network.balancers.get_mut(&balancer).expect("picked");
+            let vip = pick(row.vips.keys().cloned(), b);
+            vip.map(|vip| row.vips.remove(&vip));
+            if c % 3 == 0 {
+                network.balancers.remove(&balancer);
+            } else if c % 3 == 1 {
+                let hairpin = format!("169.254.77.{} fd69::4", b % 2 + 4);
+                row.options.insert("hairpin_snat_ip".to_owned(), hairpin);
+            }
+        }
+        (3, _, Some(balancer)) => {
+            let group = network.balancer_group(&format!("g{}", b % 2), &[]);
+            let all = network.balancers.keys().copied();
+            let members = all
+                .filter(|other| *other == balancer || c % 2 == 0)
+                .collect();
+            let group = network.balancer_groups.get_mut(&group).expect("just made");
+            group.load_balancer = members;
+        }
+        (4, Some(switch), balancer) => {
+            let group = pick(network.balancer_groups.keys().copied(), b);
+            let row = network.switches.get_mut(&switch).expect("picked");
+            let toggle = |list: &mut Vec<Uuid>, row: Option<Uuid>| {
+                let Some(row) = row else { return };
+                match list.iter().position(|listed| *listed == row) {
+                    Some(at) => drop(list.remove(at)),
+                    None => list.push(row),
+                }
+            };
+            match c % 2 {
+                0 => toggle(&mut row.load_balancer, balancer),
+                _ => toggle(&mut row.load_balancer_group, group),
+            }
+        }
+        (_, _, Some(balancer)) => {
+            let row = network.balancers.get_mut(&balancer).expect("picked");
+            let field = ["ip_src", "ip_dst", "tp_src", "tp_dst"][usize::from(b % 4)].to_owned();
+            if !row.selection_fields.remove(&field) {
+                row.selection_fields.insert(field);
+            }
+            let list = format!("weft-node:n{}", c % 3 + 1);
+            match b % 3 {
+                0 => drop(row.options.insert(list, format!("10.{}.0.2", c % 3))),
+                1 => drop(row.options.remove(&list)),
+                _ => drop(
+                    row.options
+                        .insert("weft-local".to_owned(), (c % 2 == 0).to_string()),
+                ),
+            }
+        }
         _ => {}
     }
 }
@@ -345,6 +424,18 @@ fn populated() -> Network {
                 u16::from(index),
             );
         }
+    }
+    let vips = [
+        ("10.96.0.1:80", "10.0.0.2:80,10.1.0.3:80"),
+        ("[fd96::1]:80", "[fd00:1::2]:80"),
+    ];
+    let balancers = [
+        network.balancer("lb0", "tcp", &vips),
+        network.balancer("lb1", "udp", &vips),
+    ];
+    let group = network.balancer_group("g0", &balancers);
+    for switch in network.switches.values_mut().take(3) {
+        switch.load_balancer_group.push(group);
     }
     network.route(routers[0], "10.2.0.0/24", "10.0.0.2");
     network.route(routers[1], "0.0.0.0/0", "10.0.0.4");

@@ -1,6 +1,7 @@
 //! The compiler through its public face: rows, nodes and bindings in; flows, groups and diagnostics out.
 
 mod bad_rows;
+mod balancers;
 mod derived;
 mod golden;
 mod incremental;

@@ -12,8 +12,8 @@ use weft_compiler::{
 };
 use weft_schema::RowId;
 use weft_schema::nb::{
-    Change, LogicalRouter, LogicalRouterPort, LogicalRouterStaticRoute, LogicalSwitch,
-    LogicalSwitchPort,
+    Change, LoadBalancer, LoadBalancerGroup, LogicalRouter, LogicalRouterPort,
+    LogicalRouterStaticRoute, LogicalSwitch, LogicalSwitchPort,
 };
 
 /// Everything a compiler can be told, as it is now.
@@ -24,6 +24,8 @@ pub struct Network {
     pub routers: BTreeMap<Uuid, LogicalRouter>,
     pub router_ports: BTreeMap<Uuid, LogicalRouterPort>,
     pub routes: BTreeMap<Uuid, LogicalRouterStaticRoute>,
+    pub balancers: BTreeMap<Uuid, LoadBalancer>,
+    pub balancer_groups: BTreeMap<Uuid, LoadBalancerGroup>,
     pub nodes: BTreeMap<NodeName, Node>,
     pub bindings: BTreeMap<Arc<str>, Binding>,
     /// Localnet ports that are connected on a node.
@@ -262,6 +264,32 @@ impl Network {
         row.options.insert("weft-node".to_owned(), node);
     }
 
+    /// A load balancer on no switch yet.
+    pub fn balancer(&mut self, name: &str, protocol: &str, vips: &[(&str, &str)]) -> Uuid {
+        let uuid = RowId::<LoadBalancer>::derived(name).uuid();
+        let text = |(vip, endpoints): &(&str, &str)| ((*vip).to_owned(), (*endpoints).to_owned());
+        let row = LoadBalancer {
+            uuid,
+            name: name.to_owned(),
+            protocol: (protocol != "tcp").then(|| protocol.to_owned()),
+            vips: vips.iter().map(text).collect(),
+            ..LoadBalancer::default()
+        };
+        self.balancers.insert(uuid, row);
+        uuid
+    }
+
+    pub fn balancer_group(&mut self, name: &str, balancers: &[Uuid]) -> Uuid {
+        let uuid = RowId::<LoadBalancerGroup>::derived(name).uuid();
+        let row = LoadBalancerGroup {
+            uuid,
+            name: name.to_owned(),
+            load_balancer: balancers.to_vec(),
+        };
+        self.balancer_groups.insert(uuid, row);
+        uuid
+    }
+
     /// What has to be told to someone who knows `before`.
     pub fn changes_since(&self, before: &Network) -> Vec<Input> {
         fn differing<K: Ord + Clone, V: PartialEq + Clone>(
@@ -296,6 +324,16 @@ impl Network {
         all.extend(differing(&before.routers, &self.routers, |uuid, row| {
             Input::Nb(Change::LogicalRouter(uuid, row.map(Arc::new)))
         }));
+        all.extend(differing(
+            &before.balancers,
+            &self.balancers,
+            |uuid, row| Input::Nb(Change::LoadBalancer(uuid, row.map(Arc::new))),
+        ));
+        all.extend(differing(
+            &before.balancer_groups,
+            &self.balancer_groups,
+            |uuid, row| Input::Nb(Change::LoadBalancerGroup(uuid, row.map(Arc::new))),
+        ));
         all.extend(differing(&before.routes, &self.routes, |uuid, row| {
             Input::Nb(Change::LogicalRouterStaticRoute(uuid, row.map(Arc::new)))
         }));

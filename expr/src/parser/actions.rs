@@ -2,10 +2,12 @@
 //!
 //! Must not: read an action that it could not print.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::{ParseError, Parser, Problem, Side};
-use crate::action::{Action, Pipeline, Replacement};
+use crate::action::{Action, Backend, HashField, Pipeline, Replacement};
 use crate::lexer::{Literal, Sign, Token};
-use crate::symbol::{Access, Part, PortSymbol, Symbol};
+use crate::symbol::{Access, Format, Part, PortSymbol, Symbol};
 use crate::types::TypeError;
 
 /// Reads a list of actions. An empty one drops the packet, as `drop;` does.
@@ -106,6 +108,11 @@ impl Parser<'_> {
                 self.advance();
                 self.next_stage()?
             }
+            "ct_clear" => self.word(Action::CtClear),
+            "ct_lb_mark" => {
+                self.advance();
+                self.load_balancing()?
+            }
             "forward" => {
                 self.advance();
                 self.expect(Sign::ParenOpen, "(")?;
@@ -160,6 +167,79 @@ impl Parser<'_> {
             destination,
             choices,
         })
+    }
+
+    /// What follows `ct_lb_mark`: nothing, or `(backends=…; hash_fields="…")`.
+    fn load_balancing(&mut self) -> Result<Action, ParseError> {
+        if !self.accept(Sign::ParenOpen) {
+            return Ok(Action::CtLb);
+        }
+        self.key("backends", "backends=")?;
+        let mut backends = vec![self.backend()?];
+        while self.accept(Sign::Comma) {
+            backends.push(self.backend()?);
+        }
+        let mut fields = Vec::new();
+        if self.accept(Sign::Semicolon) {
+            self.key("hash_fields", "hash_fields=")?;
+            let column = self.column();
+            for name in self
+                .quoted("names of fields in quotation marks")?
+                .split(',')
+            {
+                let mut all = HashField::ALL.iter().copied();
+                let field = all.find(|field| field.name() == name);
+                fields.push(field.ok_or_else(|| {
+                    let found = format!("{:?}", name.chars().take(20).collect::<String>());
+                    let wanted =
+                        "eth_src, eth_dst, ip_src, ip_dst, or _src or _dst of tcp, udp or sctp";
+                    self.error_at(column, Problem::Unexpected { found, wanted })
+                })?);
+            }
+        }
+        self.expect(Sign::ParenClose, ", ; or )")?;
+        Ok(Action::CtLbTo {
+            backends: backends.into(),
+            fields,
+        })
+    }
+
+    fn key(&mut self, name: &str, wanted: &'static str) -> Result<(), ParseError> {
+        match self.peek() {
+            Token::Word(word) if word == name => self.advance(),
+            _ => return Err(self.unexpected(wanted)),
+        }
+        self.expect(Sign::Assign, "=")
+    }
+
+    fn backend(&mut self) -> Result<Backend, ParseError> {
+        let backend = match *self.peek() {
+            Token::Endpoint(endpoint) => Some(Backend {
+                address: endpoint.ip(),
+                port: Some(endpoint.port()),
+            }),
+            Token::Integer(Literal {
+                value,
+                mask: None,
+                format,
+            }) => {
+                let address = match format {
+                    Format::Ip4 => u32::try_from(value)
+                        .ok()
+                        .map(|bits| Ipv4Addr::from_bits(bits).into()),
+                    Format::Ip6 => Some(Ipv6Addr::from_bits(value).into()),
+                    _ => None,
+                };
+                address.map(|address| Backend {
+                    address,
+                    port: None,
+                })
+            }
+            _ => None,
+        };
+        let backend = backend.ok_or_else(|| self.unexpected("an address, with or without port"))?;
+        self.advance();
+        Ok(backend)
     }
 
     fn word(&mut self, action: Action) -> Action {

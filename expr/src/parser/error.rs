@@ -140,9 +140,18 @@ impl Problem {
     pub(super) fn unknown_action(name: String) -> Problem {
         let meant = nearest(
             &name,
-            ["next", "output", "drop", "forward", "deliver", "locate"]
-                .into_iter()
-                .chain(Replacement::ALL.map(Replacement::name)),
+            [
+                "next",
+                "output",
+                "drop",
+                "ct_clear",
+                "ct_lb_mark",
+                "forward",
+                "deliver",
+                "locate",
+            ]
+            .into_iter()
+            .chain(Replacement::ALL.map(Replacement::name)),
         );
         Problem::UnknownAction {
             name: shortened(&name, 1),
@@ -190,6 +199,7 @@ pub(super) fn describe(token: &Token) -> String {
     match token {
         Token::Word(word) => format!("{:?}", shortened(word, 1)),
         Token::Integer(_) => "a number".to_owned(),
+        Token::Endpoint(_) => "an address with a port".to_owned(),
         Token::Text(_) => "a string".to_owned(),
         Token::AddressSet(name) => format!("${}", shortened(name, 1)),
         Token::PortGroup(name) => format!("@{}", shortened(name, 1)),

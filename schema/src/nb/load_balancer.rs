@@ -1,6 +1,6 @@
 //! `Load_Balancer`: virtual addresses and the endpoints behind them.
 //!
-//! Must not: be read by the compiler yet; typed so that the schema is whole.
+//! Must not: know which switches and routers name it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

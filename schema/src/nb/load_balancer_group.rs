@@ -1,6 +1,6 @@
 //! `Load_Balancer_Group`: load balancers applied together.
 //!
-//! Must not: be read by the compiler yet; typed so that the schema is whole.
+//! Must not: know which switches and routers name it.
 
 use uuid::Uuid;
 
