@@ -193,6 +193,10 @@ impl Index {
         };
         rows.push((switch_side_id(JOIN), switch_side.map(NbRow::from)));
         rows.push((join_id(), router_side.map(NbRow::from)));
+        for cidr in &self.cluster_cidrs {
+            let row = self.has_join().then(|| discard(cidr));
+            rows.push((discard_id(cidr), row.map(NbRow::from)));
+        }
         rows.push((
             RowId::<LogicalSwitch>::derived(JOIN).uuid(),
             self.join_switch(),
@@ -230,7 +234,7 @@ impl Index {
         has_members.then(|| group_id(name)).into_iter().collect()
     }
 
-    /// The ways out that the cluster's router has.
+    /// The ways out that the cluster's router has, and what does not leave by them.
     pub(super) fn ways_out(&self) -> Vec<Uuid> {
         let nodes = self.hosts.numbers.keys();
         let mut routes: Vec<Uuid> = nodes
@@ -239,6 +243,9 @@ impl Index {
                 families.map(move |network| route_id(node, network.addr().is_ipv4()))
             })
             .collect();
+        if self.has_join() {
+            routes.extend(self.cluster_cidrs.iter().map(discard_id));
+        }
         routes.sort_unstable();
         routes
     }
@@ -360,6 +367,22 @@ fn port_id(node: &str) -> Uuid {
 fn route_id(node: &str, is_ipv4: bool) -> Uuid {
     let family = if is_ipv4 { "ipv4" } else { "ipv6" };
     RowId::<LogicalRouterStaticRoute>::derived(&format!("{JOIN}_{node} {family}")).uuid()
+}
+
+/// What is for an address of the cluster that nobody has does not leave by a host, which would send it back. And since nobody minds where it is
+/// dropped, a node's pods stay one prefix to the others.
+fn discard(cidr: &IpNet) -> LogicalRouterStaticRoute {
+    LogicalRouterStaticRoute {
+        uuid: discard_id(cidr),
+        ip_prefix: cidr.to_string(),
+        nexthop: "discard".to_owned(),
+        external_ids: owned([]),
+        ..LogicalRouterStaticRoute::default()
+    }
+}
+
+fn discard_id(cidr: &IpNet) -> Uuid {
+    RowId::<LogicalRouterStaticRoute>::derived(&format!("{JOIN} discard {cidr}")).uuid()
 }
 
 fn router_port_name(router: &str) -> String {

@@ -1,6 +1,6 @@
 //! Hosts: their rows, and that their addresses stay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Config, NbRow};
 use super::*;
@@ -51,7 +51,24 @@ fn a_host_is_a_port_on_a_switch_of_the_clusters_router_and_a_way_out_on_its_node
         unreachable!()
     };
     assert_eq!(router.ports, [router_port.uuid]);
-    assert_eq!(router.static_routes.len(), 4, "two families on two nodes");
+    // Of each family a way out per node, and no way out for what is the cluster's own.
+    let routes = router
+        .static_routes
+        .iter()
+        .map(|route| &index.rows()[route]);
+    let discarded: BTreeSet<&str> = routes
+        .filter_map(|row| match row {
+            NbRow::LogicalRouterStaticRoute(row) if row.nexthop == "discard" => {
+                Some(&*row.ip_prefix)
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        discarded,
+        BTreeSet::from(["10.128.0.0/14", "fd77:6566:7400::/64"])
+    );
+    assert_eq!(router.static_routes.len(), 2 * 2 + 2);
 
     let host = &hosts(&index)["n1"];
     assert_eq!(host.name, "_join_n1");
