@@ -21,8 +21,8 @@ pub(super) fn compile(draft: &mut Draft, datapath: &Datapath, port: &SwitchPort,
         here,
     };
     if port.security.is_empty() {
-        let answer = Stage::LsInArpRsp;
-        let past = Action::next_stage(answer.pipeline(), answer.number());
+        let behind = Stage::LsInPreLb;
+        let past = Action::next_stage(behind.pipeline(), behind.number());
         flows.add(
             Stage::LsInCheckPortSec,
             50,

@@ -582,3 +582,19 @@ fn a_node_uses_the_endpoints_of_its_list_or_of_its_zones_or_all() {
     check_placed(&[("weft-zone:z", "10.2.0.17")], all, &["b2"]);
     check_placed(&[own, ("weft-zone:z", "10.1.0.9")], &["a1"], &["a1"]);
 }
+
+#[test]
+fn a_port_that_may_send_from_any_address_reaches_services_too() {
+    let (mut network, _) = service();
+    for row in network.ports.values_mut() {
+        row.port_security.clear();
+    }
+    let to_service = packet((2, 9), 6, side("10.2.0.9", 1234), side("10.96.0.1", 80));
+    let (found, _) = send(
+        &network.compile(),
+        "b1",
+        &to_service,
+        Connections::default(),
+    );
+    assert_eq!(found.len(), 2, "{found:?}");
+}
