@@ -202,6 +202,57 @@ pub async fn reach(from: &Pod, to: &Pod, probe: Probe, family: Family) -> Option
     }
 }
 
+/// Connects to an address from a port of one's own (0: any), as a client of a service does, and returns the name that the answer holds;
+/// `None` when there is none within a second.
+pub async fn who_answers(
+    from: &Pod,
+    port: u16,
+    probe: Probe,
+    target: SocketAddr,
+) -> Option<String> {
+    let token = Uuid::new_v4().simple().to_string();
+    let own: IpAddr = match target.is_ipv4() {
+        true => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        false => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let own = SocketAddr::new(own, port);
+    let ask = async {
+        let mut text = Vec::new();
+        match probe {
+            Probe::Udp(_) => {
+                let socket = from
+                    .netns()
+                    .run(|| std::net::UdpSocket::bind(own))
+                    .ok()?
+                    .ok()?;
+                socket.set_nonblocking(true).ok()?;
+                let socket = UdpSocket::from_std(socket).ok()?;
+                socket.connect(target).await.ok()?;
+                socket.send(token.as_bytes()).await.ok()?;
+                text.resize(512, 0);
+                let length = socket.recv(&mut text).await.ok()?;
+                text.truncate(length);
+            }
+            _ => {
+                let socket = from.netns().run(|| match target.is_ipv4() {
+                    true => TcpSocket::new_v4(),
+                    false => TcpSocket::new_v6(),
+                });
+                let socket = socket.ok()?.ok()?;
+                socket.set_reuseaddr(true).ok()?;
+                socket.bind(own).ok()?;
+                let mut stream = socket.connect(target).await.ok()?;
+                stream.write_all(token.as_bytes()).await.ok()?;
+                stream.take(REPLY_MAX).read_to_end(&mut text).await.ok()?;
+            }
+        }
+        let text = String::from_utf8(text).ok()?;
+        let (name, answered) = text.trim_end().split_once(' ')?;
+        (answered == token).then(|| name.to_owned())
+    };
+    timeout(scaled(PATIENCE), ask).await.ok()?
+}
+
 async fn reach_icmp(from: &Pod, to: &Pod, address: IpAddr) -> Option<Duration> {
     let deadline = tokio::time::Instant::now() + scaled(PATIENCE);
     for _ in 0..ATTEMPTS {

@@ -70,12 +70,13 @@ pub async fn flows(node: &Node) -> anyhow::Result<BTreeSet<String>> {
     lines(&node.ofctl(&["--no-stats", "dump-flows", "%"]).await?)
 }
 
-/// All groups of the integration bridge as `ovs-ofctl` prints them.
+/// All groups of the integration bridge as `ovs-ofctl` prints them, the buckets of select groups by ID: their order says nothing.
 ///
 /// # Errors
 /// When the switch does not answer.
 pub async fn groups(node: &Node) -> anyhow::Result<BTreeSet<String>> {
-    lines(&node.ofctl(&["dump-groups", "%"]).await?)
+    let groups = lines(&node.ofctl(&["dump-groups", "%"]).await?)?;
+    Ok(groups.iter().map(|group| in_order(group)).collect())
 }
 
 /// All meters of the integration bridge as `ovs-ofctl` prints them, a line each.
@@ -99,6 +100,16 @@ pub fn changed(before: &BTreeSet<String>, after: &BTreeSet<String>) -> (usize, u
         after.difference(before).count(),
         before.difference(after).count(),
     )
+}
+
+fn in_order(group: &str) -> String {
+    let mut parts: Vec<&str> = group.split(",bucket=").collect();
+    if group.contains("type=select")
+        && let Some((_, buckets)) = parts.split_first_mut()
+    {
+        buckets.sort_unstable();
+    }
+    parts.join(",bucket=")
 }
 
 fn lines(text: &str) -> anyhow::Result<BTreeSet<String>> {

@@ -19,6 +19,7 @@ mod overlay;
 mod packet;
 mod probing;
 mod programs;
+mod services;
 mod spoofing;
 mod standalone;
 mod tls;
@@ -83,6 +84,9 @@ cases! {
     faults::mute_and_mad_peers_disturb_nobody,
     faults::a_node_cut_off_while_much_changes_is_brought_up_to_date_by_one_bundle,
     faults::a_change_that_a_switch_refuses_is_named_and_marked_and_all_else_is_applied,
+    services::a_service_is_reached_from_every_pod_and_from_its_own_endpoints,
+    services::new_connections_are_spread_over_endpoints_also_over_one_that_came_later,
+    services::connections_outlive_a_hundred_changes_of_their_service,
     demo::the_quickstart_demo_ends_well_and_says_so_in_one_object,
     demo::a_demo_that_is_kept_can_be_looked_at_as_it_says_and_follows_its_files,
     bad_input::bad_manifests_are_told_with_file_and_field_and_disturb_nobody,
