@@ -192,10 +192,7 @@ impl Fabric {
             bail!("underlay address {number} belongs to node n{number}");
         }
         let netns = self.plug_in(name).await?;
-        self.hosts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned());
+        self.note_host(name);
         let addresses = [
             IpNet::new(underlay_ipv4(number).into(), 24)?,
             IpNet::new(underlay_ipv6(number).into(), 64)?,
@@ -240,6 +237,13 @@ impl Fabric {
             up.await??;
         }
         Ok(())
+    }
+
+    pub(crate) fn note_host(&self, name: &str) {
+        self.hosts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned());
     }
 
     /// Cuts two machines on the underlay off from each other; each still reaches all others.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! - [`sandbox`]: nothing is left behind, whatever happens.
-//! - [`fabric`], [`node`]: the machines. [`pod`], [`kubelet`], [`responder`]: what runs on them.
+//! - [`fabric`], [`node`], [`host`]: the machines. [`pod`], [`kubelet`], [`responder`]: what runs on them.
 //! - [`probe`], [`steady`], [`tap`]: packets, and who saw them. [`expectation`]: who should.
 //! - [`patience`]: how long things may take.
 //! - [`stand_in`]: a node without a network, for what needs Open vSwitch but no packets.
@@ -20,6 +20,7 @@
 pub mod audit;
 pub mod expectation;
 pub mod fabric;
+pub mod host;
 pub mod kubelet;
 pub mod management;
 pub mod node;

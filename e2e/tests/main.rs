@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     if env::var_os(cases::AS_WEFT).is_some() {
         return weft_cli::main_from(env::args_os());
     }
+    if env::var_os(cases::AS_WEFT_CNI).is_some() {
+        return weft_cni::main_from(env::args_os());
+    }
     if env::var_os(cases::HOLD).is_some() {
         return cases::hold();
     }

@@ -253,11 +253,18 @@ impl Lab {
             .with_context(|| format!("weft never said {parts:?}"))
     }
 
-    /// Waits until what is installed is what a recompute says, on every node, and nothing unexpected was logged.
-    pub async fn audit(&self) -> anyhow::Result<()> {
+    /// Waits until what is installed is what a recompute says, on every node.
+    pub async fn flows_are_as_computed(&self) -> anyhow::Result<()> {
+        let (fabric, nb) = (&self.fabric, &self.nb);
+        let patience = scaled(PATIENCE);
         self.auditor
-            .flows_are_as_computed(&self.fabric, &self.nb, scaled(PATIENCE))
-            .await?;
+            .flows_are_as_computed(fabric, nb, patience)
+            .await
+    }
+
+    /// As [`Lab::flows_are_as_computed`], and nothing unexpected was logged.
+    pub async fn audit(&self) -> anyhow::Result<()> {
+        self.flows_are_as_computed().await?;
         audit::logs_are_clean_but(&self.fabric, &self.weft_log(), &self.expected)
     }
 

@@ -10,6 +10,7 @@ mod churn;
 mod demo;
 mod faults;
 mod harness;
+mod host;
 mod l2;
 mod l3;
 mod lab;
@@ -24,9 +25,11 @@ mod spoofing;
 mod standalone;
 mod tls;
 mod upgrade;
+mod witness;
 
 pub use churn::more_time;
 pub use harness::{HOLD, hold};
+pub use host::AS_WEFT_CNI;
 pub use lab::AS_WEFT;
 
 /// A case under way.
@@ -109,6 +112,10 @@ cases! {
     l3::a_pod_gets_the_mtu_that_the_underlay_leaves_and_a_full_packet_crosses_whole on both,
     l3::an_underlay_with_a_larger_mtu_gives_pods_a_larger_one,
     l3::tunnels_over_ipv6_cost_twenty_bytes_more on both,
+    host::hosts_pods_and_the_outside_reach_each_other_also_after_the_switch_was_killed on both,
+    host::nothing_of_a_tunnel_is_forwarded_by_a_host on both,
+    host::a_set_up_that_is_repeated_changes_nothing_and_one_that_is_undone_leaves_nothing,
+    host::a_set_up_says_what_is_missing,
     by_hand::packets_between_two_routers_lose_one_ttl_at_each,
     overlay::what_comes_out_of_a_tunnel_goes_to_no_other_node,
     model::dynamic_addresses_are_handed_out_and_served,
