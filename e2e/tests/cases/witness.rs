@@ -93,12 +93,9 @@ pub async fn ask(from: &Netns, over: Over, to: SocketAddr) -> Option<(String, Ip
         let mut bytes = Vec::new();
         match over {
             Over::Tcp => {
-                let socket = from.run(|| {
-                    let socket = match to.is_ipv4() {
-                        true => tokio::net::TcpSocket::new_v4(),
-                        false => tokio::net::TcpSocket::new_v6(),
-                    };
-                    socket
+                let socket = from.run(|| match to.is_ipv4() {
+                    true => tokio::net::TcpSocket::new_v4(),
+                    false => tokio::net::TcpSocket::new_v6(),
                 });
                 let mut stream: TcpStream = socket.ok()?.ok()?.connect(to).await.ok()?;
                 stream.read_to_end(&mut bytes).await.ok()?;
