@@ -439,6 +439,92 @@ async fn localnet_ports_are_connected_where_the_network_is_and_stay_so_while_con
     bench.audit().await;
 }
 
+/// A datagram from the port of node n1.
+fn datagram(to: std::net::IpAddr, ttl: u8) -> Vec<u8> {
+    use weft_compiler::interpret::frame::Frame;
+    use weft_expr::{Packet, Symbol};
+    let mut fields = Packet::new();
+    fields.set(Symbol::EthSrc, 0x0a58_0a00_000a_u64);
+    fields.set(Symbol::EthDst, 0x0a58_0a00_0001_u64);
+    fields.set(Symbol::IpProto, 17u8);
+    fields.set(Symbol::IpTtl, ttl);
+    fields.set(Symbol::UdpDst, 9u16);
+    match to {
+        std::net::IpAddr::V4(to) => {
+            fields.set(Symbol::EthType, 0x800u16);
+            fields.set(Symbol::Ip4Src, std::net::Ipv4Addr::new(10, 0, 0, 10));
+            fields.set(Symbol::Ip4Dst, to);
+        }
+        std::net::IpAddr::V6(to) => {
+            let from: std::net::Ipv6Addr = "fd00::10".parse().expect("an address");
+            fields.set(Symbol::EthType, 0x86ddu16);
+            fields.set(Symbol::Ip6Src, from);
+            fields.set(Symbol::Ip6Dst, to);
+        }
+    }
+    let payload = vec![7; 8];
+    Frame { fields, payload }.build()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_that_a_router_owes_is_made_by_the_controller_and_sent_back_as_the_flow_says() {
+    use weft_compiler::interpret::frame::Frame;
+    use weft_expr::Symbol;
+    let bench = Bench::with_ports(&["n1"]).await;
+    let node = &bench.nodes[0];
+    let limits = node.meters();
+    assert_eq!(limits.len(), 1, "{limits:?}");
+    assert!(limits[0].contains("rate=100"), "{limits:?}");
+    node.capture("port-n1");
+    for (to, ttl, message) in [
+        ("10.0.0.77", 1, (11, 0)),
+        ("10.9.0.1", 64, (3, 0)),
+        ("fd00::77", 1, (3, 0)),
+        ("fd09::1", 64, (1, 0)),
+    ] {
+        let to: std::net::IpAddr = to.parse().expect("an address");
+        let asked = datagram(to, ttl);
+        node.receive("port-n1", &asked);
+        let quotes = |frame: &Vec<u8>| frame.ends_with(&asked[asked.len() - 8..]);
+        let is_told = |frame: &Vec<u8>| {
+            // Reading checks sums and lengths.
+            let read = Frame::parse(frame).ok();
+            let is_kind = |read: &Frame| {
+                let field = |symbol: Symbol| read.fields.get(symbol);
+                match to {
+                    std::net::IpAddr::V4(_) => {
+                        (field(Symbol::Icmp4Type), field(Symbol::Icmp4Code)) == message
+                            && field(Symbol::Ip4Src) == 0x0a00_0001
+                            && field(Symbol::Ip4Dst) == 0x0a00_000a
+                    }
+                    std::net::IpAddr::V6(_) => {
+                        (field(Symbol::Icmp6Type), field(Symbol::Icmp6Code)) == message
+                            && field(Symbol::Ip6Src) == 0xfd00 << 112 | 1
+                            && field(Symbol::Ip6Dst) == 0xfd00 << 112 | 0x10
+                    }
+                }
+            };
+            let is_near = |read: &Frame| read.fields.get(Symbol::IpTtl) == 254;
+            quotes(frame)
+                && frame[..6] == asked[6..12]
+                && read.is_some_and(|read| is_kind(&read) && is_near(&read))
+        };
+        bench
+            .await_that(&format!("{to} with TTL {ttl} is answered"), || {
+                node.captured("port-n1").iter().any(is_told)
+            })
+            .await;
+    }
+    // Flows that use it go with it.
+    node.ofctl("del-meters", &[]);
+    bench
+        .await_that("a meter deleted by hand is back", || {
+            node.meters() == limits
+        })
+        .await;
+    bench.audit().await;
+}
+
 /// What nodes said to an earlier build, and what it answered. A recording that differs for a good reason is made anew:
 /// `WEFT_KEEP_RECORDING=$PWD/controller/tests/recordings/one-node.jsonl cargo test -p weft-controller --test main whose_bridge`.
 #[test]

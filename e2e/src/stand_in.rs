@@ -229,6 +229,51 @@ impl Node {
         )
     }
 
+    /// The integration bridge's meters, a line each.
+    pub fn meters(&self) -> Vec<String> {
+        let dump = self.ofctl("dump-meters", &[]);
+        let meters = dump.split("meter=").skip(1);
+        let words = |meter: &str| meter.split_whitespace().collect::<Vec<_>>().join(" ");
+        meters.map(words).collect()
+    }
+
+    /// Has the switch keep what it sends to an interface from now on.
+    pub fn capture(&self, interface: &str) {
+        let file = text(&self.directory.path().join(format!("{interface}.pcap")));
+        self.vsctl(&[
+            "set",
+            "Interface",
+            interface,
+            &format!("options:tx_pcap={file}"),
+        ]);
+    }
+
+    /// The frames kept since.
+    pub fn captured(&self, interface: &str) -> Vec<Vec<u8>> {
+        let file = self.directory.path().join(format!("{interface}.pcap"));
+        let bytes = std::fs::read(file).unwrap_or_default();
+        let mut rest = bytes.get(24..).unwrap_or_default();
+        let mut frames = Vec::new();
+        while let Some((header, more)) = rest.split_at_checked(16) {
+            let length = [header[8], header[9], header[10], header[11]];
+            let length = usize::try_from(u32::from_ne_bytes(length)).unwrap_or(usize::MAX);
+            let Some((frame, more)) = more.split_at_checked(length) else {
+                break;
+            };
+            frames.push(frame.to_vec());
+            rest = more;
+        }
+        frames
+    }
+
+    /// A frame comes in by an interface.
+    pub fn receive(&self, interface: &str, frame: &[u8]) {
+        let digits: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        let control = text(&self.directory.path().join("vswitchd.ctl"));
+        let words = ["-t", &control, "netdev-dummy/receive", interface, &digits];
+        run(self.directory.path(), "ovs-appctl", &words);
+    }
+
     fn await_file(&self, name: &str) {
         let (path, deadline) = (
             self.directory.path().join(name),

@@ -19,7 +19,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::action::{Action, Pipeline};
+use crate::action::{Action, Pipeline, Replacement};
 use crate::address::Mac;
 use crate::expr::Expr;
 use crate::symbol::{Predicate, Symbol};
@@ -146,6 +146,42 @@ pub fn ping6_answer() -> Vec<Action> {
         Symbol::IpTtl.set(255),
         Symbol::Icmp6Type.set(129),
         Symbol::FlagsLoopback.set(1),
+    ]
+}
+
+/// An error that a router owes about an IPv4 packet, which it routes as any packet of its own. Its source is left open (0.0.0.0): it is the address of the
+/// port that it leaves by (RFC 1812 §4.3.2.4), which is known when it leaves. `table` is the number of the stage that routes.
+#[must_use]
+pub fn router_error4(kind: u8, code: u8, table: u8) -> Action {
+    let mut actions = vec![
+        Symbol::Icmp4Type.set(kind),
+        Symbol::Icmp4Code.set(code),
+        Symbol::Ip4Dst.copy_from(Symbol::Ip4Src),
+        Symbol::Ip4Src.set(Ipv4Addr::UNSPECIFIED),
+    ];
+    actions.extend(route_anew(table));
+    Action::replace(Replacement::Icmp4, actions)
+}
+
+/// The same about an IPv6 packet.
+#[must_use]
+pub fn router_error6(kind: u8, code: u8, table: u8) -> Action {
+    let mut actions = vec![
+        Symbol::Icmp6Type.set(kind),
+        Symbol::Icmp6Code.set(code),
+        Symbol::Ip6Dst.copy_from(Symbol::Ip6Src),
+        Symbol::Ip6Src.set(Ipv6Addr::UNSPECIFIED),
+    ];
+    actions.extend(route_anew(table));
+    Action::replace(Replacement::Icmp6, actions)
+}
+
+/// Whatever was chosen for the packet that it is about does not hold for the error.
+fn route_anew(table: u8) -> [Action; 3] {
+    [
+        Symbol::Reg8.set(0u8),
+        Symbol::FlagsLoopback.set(1),
+        Action::next_stage(Pipeline::Ingress, table),
     ]
 }
 

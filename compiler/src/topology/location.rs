@@ -2,7 +2,8 @@
 //!
 //! The router's table says of each address: it is on node X (a port of that node has it and no route says otherwise), or a static route (or a switched subnet)
 //! decides, or nobody cares (nothing has it, or a route discards what is for it: wherever the packet is sent, it is dropped there). A location prefix is a shallowest
-//! aligned prefix that holds addresses of one node and otherwise only such that nobody cares about:
+//! aligned prefix that holds addresses of one node and otherwise only such that nobody cares about; without a route, only those beside somebody, so
+//! that others who send to nowhere are told:
 //!
 //! ```text
 //!   10.0.0.0/24 connected      .0/25 ──▶ n1    (n1 has .3 and .9)

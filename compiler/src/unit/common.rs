@@ -191,10 +191,14 @@ fn router_ingress(draft: &mut Draft) {
     // What is no IP packet is no route's.
     router(draft, stage, 0, Expr::True, next());
 
+    // No route: network unreachable; no route to destination (RFC 792, RFC 4443 §3.1).
+    let routing = Stage::LrInIpRouting;
+    router_error(draft, routing, 0, &Expr::True, [(3, 0), (1, 0)]);
+
     router(draft, Stage::LrInIpRoutingEcmp, 0, Expr::True, next());
 
     let stage = Stage::LrInIpTtl;
-    router(draft, stage, 100, Symbol::IpTtl.one_of([0, 1]), drop_it());
+    expired(draft, stage, 100, &Expr::True);
     router(
         draft,
         stage,
@@ -204,16 +208,37 @@ fn router_ingress(draft: &mut Draft) {
     );
 }
 
+/// The TTL is used up: exceeded in transit (RFC 792, RFC 4443 §3.3).
+fn expired(draft: &mut Draft, stage: Stage, priority: u16, which: &Expr) {
+    let which = which.clone() & Symbol::IpTtl.one_of([0, 1]);
+    router_error(draft, stage, priority, &which, [(11, 0), (3, 0)]);
+}
+
+/// Errors about packets of either family: type and code of ICMP and of ICMPv6.
+fn router_error(
+    draft: &mut Draft,
+    stage: Stage,
+    priority: u16,
+    which: &Expr,
+    [ip4, ip6]: [(u8, u8); 2],
+) {
+    let routing = Stage::LrInIpRouting.number();
+    let error4 = reply::router_error4(ip4.0, ip4.1, routing);
+    let error6 = reply::router_error6(ip6.0, ip6.1, routing);
+    let of = |family: Predicate| which.clone() & family;
+    router(draft, stage, priority, of(Predicate::Ip4), vec![error4]);
+    router(draft, stage, priority, of(Predicate::Ip6), vec![error6]);
+}
+
 fn router_egress(draft: &mut Draft) {
     let stage = Stage::LrOutLocate;
     let lost = || outport("");
-    router(
-        draft,
-        stage,
-        80,
-        lost() & Symbol::IpTtl.one_of([0, 1]),
-        drop_it(),
-    );
+    // The router's own errors get a source where a port's address is known to be right; there is none.
+    let unspecified4 = Symbol::Ip4Src.is(Ipv4Addr::UNSPECIFIED);
+    let unspecified6 = Symbol::Ip6Src.is(Ipv6Addr::UNSPECIFIED);
+    router(draft, stage, 105, unspecified4, drop_it());
+    router(draft, stage, 105, unspecified6, drop_it());
+    expired(draft, stage, 80, &lost());
     router(draft, stage, 10, lost(), drop_it());
     router(draft, stage, 0, Expr::True, next());
     router(

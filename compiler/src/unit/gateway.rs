@@ -5,7 +5,7 @@
 //!
 //! Must not: answer for any other address of the network.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -39,32 +39,33 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid, ne
         Link::Router { .. } | Link::None => None,
     };
     let is_plain = switch.is_some_and(|switch| !reader.read(Key::Routed(switch)).is_absent());
-    let (is_within_route, is_routed_away) = match is_plain {
+    let beside = match is_plain {
         true => beside_routes(reader, face.router, own),
-        false => (false, false),
+        false => Beside::default(),
     };
     let spread = match is_plain {
         true => reader.read(Key::Spread(port, network)).spread().cloned(),
         false => None,
     };
     let is_switched = spread == Some(Spread::Switched);
+    let is_at_home = matches!(spread, Some(Spread::Home(_)));
     let home = match spread {
-        Some(Spread::Home(home)) if !is_routed_away => Some(home),
+        Some(Spread::Home(home)) if !beside.is_routed_away => Some(home),
         _ => None,
     };
     ping(draft, &router, own.addr(), home, &domain);
     let priority = route_priority(network, 2);
     if is_plain && !is_switched {
-        if is_within_route {
-            // Location prefixes stand for the connected networks, as far as there is somebody in them. What they leave open must not
-            // fall to a route for more than the network.
-            let matches = destined_to(network);
+        if beside.is_within_route || beside.is_cut || !is_at_home {
+            // Location prefixes stand for the connected networks: one for all of a network that is on one node, or several that leave
+            // open what nobody has. That must not fall to a route for more than the network, and is not without a route: it is nobody's.
+            let actions = towards_destination(&face, network);
             draft.flow(
                 router.clone(),
                 Stage::LrInIpRouting,
                 priority,
-                matches,
-                vec![Action::Drop],
+                destined_to(network),
+                actions,
                 &domain,
             );
         }
@@ -94,16 +95,34 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid, ne
     {
         locate(reader, draft, &face, (*switch, name), network);
     }
+    // To who is found by location, where he is; to who is routed to, out of the port.
+    if let (Some(switch), true, false) = (switch, is_plain, is_switched) {
+        let here = on(NodeSet::Subnets(switch, vec![network]));
+        own_errors(draft, &router, "", own, &here);
+    }
+    if !is_plain || is_switched || !reader.is_empty(Key::RoutedPorts(port)) {
+        own_errors(draft, &router, &face.name, own, &domain);
+    }
     if let Some(switch) = switch {
         answer(draft, &face, switch, network, own.addr());
         own_sources(draft, &router, &face, own, switch);
     }
 }
 
-/// Whether a static route is for all of a connected network, and whether one is for the router's own address and less than the network:
-/// then no location prefix leads to the address, though it is the router's all the same.
-fn beside_routes(reader: &mut Reader<'_>, router: Uuid, own: IpNet) -> (bool, bool) {
-    let mut is_routed_away = false;
+/// Static routes that meet a connected network.
+#[derive(Default)]
+struct Beside {
+    /// One is for all of the network.
+    is_within_route: bool,
+    /// One is for the router's own address and less than the network: then no location prefix leads to the address, though it is the router's
+    /// all the same.
+    is_routed_away: bool,
+    /// One is for a part of the network, which location prefixes leave out, and what is beside it with that.
+    is_cut: bool,
+}
+
+fn beside_routes(reader: &mut Reader<'_>, router: Uuid, own: IpNet) -> Beside {
+    let (mut is_routed_away, mut is_cut) = (false, false);
     let mut longest_around = |reader: &mut Reader<'_>, prefixes| {
         let mut longest = None;
         for member in reader.read(prefixes).set().keys() {
@@ -111,8 +130,9 @@ fn beside_routes(reader: &mut Reader<'_>, router: Uuid, own: IpNet) -> (bool, bo
                 if prefix.contains(&own.trunc()) {
                     longest = longest.max(Some(prefix.prefix_len()));
                 }
-                is_routed_away |=
-                    prefix.prefix_len() > own.prefix_len() && prefix.contains(&own.addr());
+                let is_longer = prefix.prefix_len() > own.prefix_len();
+                is_routed_away |= is_longer && prefix.contains(&own.addr());
+                is_cut |= is_longer && own.trunc().contains(prefix);
             }
         }
         longest
@@ -121,7 +141,36 @@ fn beside_routes(reader: &mut Reader<'_>, router: Uuid, own: IpNet) -> (bool, bo
     let discarding = longest_around(reader, Key::DiscardedPrefixes(router));
     // What falls to a route that discards is dropped as well.
     let is_within = leading.is_some() && leading >= discarding;
-    (is_within, is_routed_away)
+    Beside {
+        is_within_route: is_within,
+        is_routed_away,
+        is_cut,
+    }
+}
+
+/// The source of the router's errors to who is in the network: the router's address there, as far as he knows the router.
+fn own_errors(draft: &mut Draft, router: &Datapath, port: &str, own: IpNet, scope: &Scope) {
+    let (open, fill) = match own.addr() {
+        IpAddr::V4(own) => (
+            Symbol::Ip4Src.is(Ipv4Addr::UNSPECIFIED),
+            Symbol::Ip4Src.set(own),
+        ),
+        IpAddr::V6(own) => (
+            Symbol::Ip6Src.is(Ipv6Addr::UNSPECIFIED),
+            Symbol::Ip6Src.set(own),
+        ),
+    };
+    let stage = Stage::LrOutLocate;
+    let again = Action::next_stage(stage.pipeline(), stage.number());
+    let matches = outport(port) & open & destined_to(own.trunc());
+    draft.flow(
+        router.clone(),
+        stage,
+        110,
+        matches,
+        vec![fill, again],
+        scope,
+    );
 }
 
 fn on(nodes: NodeSet) -> Scope {

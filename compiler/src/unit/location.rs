@@ -60,5 +60,5 @@ pub(super) fn sent_from(network: IpNet) -> Expr {
     }
 }
 
-/// Routes have three times their length plus 2 at most.
+/// Routes have three times their length plus 3 at most.
 const LOCATION_PRIORITY: u16 = 1000;

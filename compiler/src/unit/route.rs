@@ -78,7 +78,7 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, route: Uuid) {
     }
     let (group, number) = (Symbol::Reg8.bits(0, 15), Symbol::Reg8.bits(16, 31));
     // Never 0, which says that there was no choice.
-    let name = priority + 1;
+    let name = priority;
     if lot == 0 {
         let choose = vec![group.set(name), Action::select(number, lots)];
         add(Stage::LrInIpRouting, priority, matches.clone(), choose);
@@ -107,7 +107,7 @@ fn compile_way_out(
     };
     let (group, number) = (Symbol::Reg8.bits(0, 15), Symbol::Reg8.bits(16, 31));
     let priority = route_priority(read.prefix, 0);
-    let name = priority + 1;
+    let name = priority;
     let choose = vec![group.set(name), number.set(WAY_OUT), Action::next()];
     add(Stage::LrInIpRouting, priority, matches.clone(), choose);
     let chosen = group.is(name) & number.is(WAY_OUT) & matches;
@@ -132,9 +132,9 @@ fn way(reader: &mut Reader<'_>, route: &Route) -> Vec<Action> {
 }
 
 /// A longer prefix before a shorter one, and of the same length a connected network (2) before a static route (1), and that before a route
-/// by source and one of one node alone (0), as in OVN.
+/// by source and one of one node alone (0), as in OVN. Never 0, which is for what no route is for.
 pub(super) fn route_priority(prefix: IpNet, rank: u16) -> u16 {
-    u16::from(prefix.prefix_len()) * 3 + rank
+    u16::from(prefix.prefix_len()) * 3 + rank + 1
 }
 
 /// Out of a router port, to a next hop.

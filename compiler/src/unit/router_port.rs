@@ -4,11 +4,11 @@
 //!
 //! Must not: say anything about networks; each has a unit of its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use openflow_rs::Field;
 use uuid::Uuid;
-use weft_expr::{Action, Pipeline, Symbol, inport, reply};
+use weft_expr::{Action, Pipeline, Symbol, inport, outport, reply};
 
 use super::draft::{Draft, cross, datapath_key, port_flow, port_key};
 use super::gateway::{neighbours, resolve};
@@ -87,6 +87,13 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
             }
         }
     }
+    let is_plain = match &face.link {
+        Link::Switch { switch, .. } => !reader.read(Key::Routed(*switch)).is_absent(),
+        Link::None | Link::Router { .. } => false,
+    };
+    if !is_plain || !reader.is_empty(Key::RoutedPorts(port)) {
+        own_errors(reader, draft, &face, port);
+    }
     if face.has_ipv6 {
         link_local_hops(reader, draft, &face, port);
     }
@@ -152,6 +159,36 @@ fn out(
     if let (Some(router), Some(port), Some(other), Some(peer)) = keys {
         let actions = cross(other, peer, kind);
         draft.physical(scope, port_flow(table::DELIVER, router, port, actions));
+    }
+}
+
+/// The source of the router's errors to who is beyond the port, and in no network of it: the port's first address.
+fn own_errors(reader: &mut Reader<'_>, draft: &mut Draft, face: &Face, port: Uuid) {
+    let connected = reader.read(Key::Connected(port)).networks().cloned();
+    let Some(networks) = connected else { return };
+    let stage = Stage::LrOutLocate;
+    let again = Action::next_stage(stage.pipeline(), stage.number());
+    let first4 = networks.iter().find_map(|network| match network.addr() {
+        IpAddr::V4(own) => Some(own),
+        IpAddr::V6(_) => None,
+    });
+    let first6 = networks.iter().find_map(|network| match network.addr() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(own) => Some(own),
+    });
+    let fill4 = first4.map(|own| {
+        let open = Symbol::Ip4Src.is(Ipv4Addr::UNSPECIFIED);
+        (open, Symbol::Ip4Src.set(own))
+    });
+    let fill6 = first6.map(|own| {
+        let open = Symbol::Ip6Src.is(Ipv6Addr::UNSPECIFIED);
+        (open, Symbol::Ip6Src.set(own))
+    });
+    for (open, fill) in fill4.into_iter().chain(fill6) {
+        let router = Datapath::One(DatapathRef::router(face.router));
+        let matches = outport(face.name.clone()) & open;
+        let (actions, domain) = (vec![fill, again.clone()], on(NodeSet::Domain(face.router)));
+        draft.flow(router, stage, 108, matches, actions, &domain);
     }
 }
 

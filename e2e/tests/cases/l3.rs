@@ -170,7 +170,8 @@ pub async fn a_packet_without_a_route_goes_nowhere() -> anyhow::Result<()> {
             "224.0.0.1",
         ] {
             let target: IpAddr = target.parse()?;
-            let (token, receivers, uplinks) = (token(), Watch::pods(&all)?, Watch::uplinks(lab)?);
+            let (token, receivers, uplinks) =
+                (token(), Watch::pods(&all[1..])?, Watch::uplinks(lab)?);
             let source = address(a, Family::of(target))?;
             a.tap()?
                 .send(&ethernet(

@@ -70,7 +70,8 @@ impl Model {
         changes
     }
 
-    /// What the routing table says: the node, a static route (`Some(None)`; also one that discards what somebody has), or nothing.
+    /// What the routing table says: the node, or that no location may (`Some(None)`: a static route decides, or there is none, or one discards what
+    /// somebody has), or nothing.
     fn truth(&self, address: IpAddr) -> Option<Option<NodeName>> {
         let mut best: Option<(u8, Kind)> = None;
         let mut owner = None;

@@ -48,6 +48,9 @@ enum Decision {
     Discarded = 3,
 }
 
+/// Addresses that have all but so many bits in common are beside each other: a /24, a /120.
+const NEIGHBOURHOOD: u8 = 8;
+
 const DECISIONS: [Decision; 4] = [
     Decision::Nobody,
     Decision::Connected,
@@ -255,7 +258,10 @@ impl<const BITS: u8> Trie<BITS> {
         let decision = node.decision(above);
         let missing = match decision {
             Decision::Static => Sum::Static,
-            _ => Sum::Nothing,
+            // Who sends to where no route leads is to be told so, by the router that he meets first; but not right beside somebody,
+            // or a network more would change the prefixes of its node everywhere.
+            Decision::Nobody if depth < usize::from(BITS - NEIGHBOURHOOD) => Sum::Static,
+            Decision::Nobody | Decision::Connected | Decision::Discarded => Sum::Nothing,
         };
         if depth == usize::from(BITS) {
             return match (decision, node.owners.first()) {
