@@ -8,6 +8,7 @@ mod basic;
 mod by_hand;
 mod churn;
 mod demo;
+mod errors;
 mod faults;
 mod harness;
 mod host;
@@ -109,6 +110,8 @@ cases! {
     l3::a_router_takes_one_from_the_ttl_and_drops_what_has_none_left on both,
     l3::the_router_answers_ping_arp_and_nd_on_every_switch on both,
     l3::a_packet_without_a_route_goes_nowhere,
+    errors::a_router_tells_whose_packets_expire_or_have_no_route_and_does_it_in_measure on both,
+    errors::each_of_two_routers_shows_itself_and_discarding_routes_are_silent,
     l3::a_pod_gets_the_mtu_that_the_underlay_leaves_and_a_full_packet_crosses_whole on both,
     l3::an_underlay_with_a_larger_mtu_gives_pods_a_larger_one,
     l3::tunnels_over_ipv6_cost_twenty_bytes_more on both,

@@ -98,6 +98,38 @@ pub async fn static_routes_lead_by_prefix_source_and_hash_through_joined_routers
     .await
 }
 
+/// r1 – r2 directly; all of r2's goes to r1, which discards a prefix.
+pub const TWO_ROUTERS: &str = "\
+ls-add left
+ls-add right
+lr-add r1
+lr-add r2
+lrp-add r1 r1-left 0a:00:00:00:01:01 10.61.0.1/24 fd61::1/64
+lsp-add left left-r1
+lsp-set-type left-r1 router
+lsp-set-addresses left-r1 router
+lsp-set-options left-r1 router-port=r1-left
+lrp-add r2 r2-right 0a:00:00:00:02:01 10.63.0.1/24 fd63::1/64
+lsp-add right right-r2
+lsp-set-type right-r2 router
+lsp-set-addresses right-r2 router
+lsp-set-options right-r2 router-port=r2-right
+lrp-add r1 r1-r2 0a:00:00:00:11:01 10.60.1.1/30 fd60:1::1/64 peer=r2-r1
+lrp-add r2 r2-r1 0a:00:00:00:11:02 10.60.1.2/30 fd60:1::2/64 peer=r1-r2
+lr-route-add r1 10.63.0.0/24 10.60.1.2
+lr-route-add r1 fd63::/64 fd60:1::2
+lr-route-add r2 0.0.0.0/0 10.60.1.1
+lr-route-add r2 ::/0 fd60:1::1
+--id=@discard create Logical_Router_Static_Route ip_prefix=10.98.0.0/16 nexthop=discard
+add Logical_Router r1 static_routes @discard
+lsp-add left hand_x
+lsp-set-addresses hand_x 0a:00:00:00:61:02\u{a0}10.61.0.2\u{a0}fd61::2
+set Logical_Switch_Port hand_x options:requested-chassis=n1 external_ids:namespace=hand external_ids:pod=x
+lsp-add right hand_y
+lsp-set-addresses hand_y 0a:00:00:00:63:02\u{a0}10.63.0.2\u{a0}fd63::2
+set Logical_Switch_Port hand_y options:requested-chassis=n2 external_ids:namespace=hand external_ids:pod=y
+";
+
 /// r1 – r2 directly, and by way of r3; two subnets on r1's port to the one switch.
 fn ways() -> String {
     let mut text = String::from("ls-add left\nls-add right\nlr-add r1\nlr-add r2\nlr-add r3\n");
