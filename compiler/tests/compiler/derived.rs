@@ -199,7 +199,7 @@ fn lying(probe: &Probe, lie: Lie, other: Port, ports: &[Port]) -> (usize, Packet
 }
 
 /// Whether all that came of a request is the answer that derived ports have.
-fn is_answer(outcome: &Outcome, request: &Packet, asker: &str) -> bool {
+pub fn is_answer(outcome: &Outcome, request: &Packet, asker: &str) -> bool {
     let mut deliveries = outcome.deliveries.iter();
     let (Some(answer), None) = (deliveries.next(), deliveries.next()) else {
         return false;

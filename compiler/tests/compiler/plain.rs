@@ -8,6 +8,7 @@ use weft_compiler::Options;
 use weft_compiler::interpret::{Delivery, Outlet, interpret};
 use weft_expr::{Mac, Packet, Symbol};
 
+use crate::derived::is_answer;
 use crate::network::{Network, node_name};
 
 /// A port: its switch, its host number, its node, and whether it is held to its addresses.
@@ -342,6 +343,17 @@ proptest! {
             let one = interpret(&plain, &node, datapath, &name, &packet);
             let other = interpret(&general, &node, datapath, &name, &packet);
             prop_assert!(!one.is_cut && !other.is_cut);
+            if is_answer(&other, &packet, &name) && !is_answer(&one, &packet, &name) {
+                // Outside of its subnet, whose nodes know the answer, a request goes to the owner, who says the same.
+                let target = packet.get(Symbol::ArpTpa);
+                let reaches_owner = one.deliveries.iter().any(|delivery| {
+                    let ports = shape.ports.iter().zip(1..);
+                    let mut owners = ports.filter(|(port, _)| u128::from(ipv4(port.0, port.1).to_bits()) == target);
+                    delivery.packet == packet && owners.any(|(_, number)| *delivery.port == format!("p{number}"))
+                });
+                prop_assert!(reaches_owner, "{:?} from {}\n{}", packet, name, one.trace);
+                continue;
+            }
             // Location prefixes hold what a route discards, and what is beside somebody and without a route: that is dropped where they
             // lead to, or found to have expired there.
             let is_discarded = shape.routes.iter().any(|route| route.4.iter().any(Option::is_none));
