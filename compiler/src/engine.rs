@@ -58,6 +58,7 @@ pub(crate) struct Engine {
     port_keys: FxHashMap<uuid::Uuid, KeyTable>,
     set_numbers: KeyTable,
     group_numbers: KeyTable,
+    zone_numbers: KeyTable,
     conjunction_numbers: KeyTable,
     locations: FxHashMap<uuid::Uuid, Locations>,
     diagnostics: BTreeMap<Diagnostic, usize>,
@@ -104,6 +105,7 @@ impl Engine {
             port_keys: FxHashMap::default(),
             set_numbers: KeyTable::new(crate::pipeline::BALANCER_SETS),
             group_numbers: KeyTable::new(crate::pipeline::GroupId::BALANCERS),
+            zone_numbers: KeyTable::new(crate::pipeline::zone::TRANSLATING_ROUTERS),
             conjunction_numbers: KeyTable::new(CONJUNCTIONS_MAX),
             locations: FxHashMap::default(),
             diagnostics: BTreeMap::new(),
@@ -337,6 +339,11 @@ impl Engine {
             Emission::GroupNumber(group) => {
                 for (uuid, number) in self.group_numbers.change(group, is_added) {
                     self.set_key(Key::GroupNumber(uuid), number);
+                }
+            }
+            Emission::ZoneNumber(router) => {
+                for (uuid, number) in self.zone_numbers.change(router, is_added) {
+                    self.set_key(Key::ZoneNumber(uuid), number);
                 }
             }
             Emission::ConjunctionNumber(conjunction) => {

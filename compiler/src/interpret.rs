@@ -17,9 +17,12 @@ pub mod frame;
 mod trace;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use weft_expr::{Action, Applied, Field, Packet, Pipeline, PortSymbol, Sets, Symbol};
+use weft_expr::{
+    Action, Applied, Backend, Field, NatSide, Packet, Pipeline, PortSymbol, Sets, Symbol,
+};
 
 pub use self::connections::Connections;
 pub use self::trace::{Event, Trace};
@@ -43,6 +46,10 @@ pub trait Network {
     fn uplink(&self, _datapath: DatapathRef, _node: &NodeName) -> Option<Arc<str>> {
         None
     }
+    /// The node that a router is on, if it is on one alone.
+    fn residence(&self, _datapath: DatapathRef) -> Option<NodeName> {
+        None
+    }
     /// Those of them that take MACs that no port has.
     fn unknown_ports(&self, datapath: DatapathRef) -> Vec<Arc<str>>;
     /// Address sets and port groups.
@@ -58,7 +65,7 @@ pub enum Outlet {
     Unbound,
     /// Out to a physical network, on each of these nodes.
     Localnet(BTreeSet<NodeName>),
-    /// Into the ingress pipeline of another datapath, on whichever node the packet is.
+    /// Into the ingress pipeline of another datapath, on whichever node the packet is, or on the one that the other is on.
     Joined {
         /// The other datapath.
         datapath: DatapathRef,
@@ -316,19 +323,11 @@ impl Run<'_> {
                         self.follow(at, here, packet, trace);
                     }
                 }
+                Action::CtNat { side, address } => {
+                    self.translate(at, here, (*side, *address), &packet, trace);
+                }
                 Action::CtLbTo { backends, .. } => {
-                    let zone = zone(here, &packet).clone();
-                    self.grant(backends.len());
-                    // Which one it is, only the switch can say: all of them are looked at.
-                    for backend in backends.iter() {
-                        let connections = &mut self.outcome.connections;
-                        let packet = connections.commit(&zone, &packet, *backend);
-                        let branch = trace.branch(Event::Balanced {
-                            backend: *backend,
-                            choices: backends.len(),
-                        });
-                        self.follow(at, here, packet, branch);
-                    }
+                    self.balance(at, here, backends, &packet, trace);
                 }
                 Action::Output if here.pipeline() == Pipeline::Ingress => {
                     self.output(at, &packet, trace);
@@ -370,6 +369,49 @@ impl Run<'_> {
         }
     }
 
+    /// To every endpoint of a load balancer.
+    fn balance(
+        &mut self,
+        at: &Place,
+        here: Stage,
+        backends: &[Backend],
+        packet: &Packet,
+        trace: &mut Trace,
+    ) {
+        let zone = zone(here, packet).clone();
+        self.grant(backends.len());
+        // Which one it is, only the switch can say: all of them are looked at.
+        for backend in backends {
+            let connections = &mut self.outcome.connections;
+            let packet = connections.commit(&zone, packet, *backend);
+            let branch = trace.branch(Event::Balanced {
+                backend: *backend,
+                choices: backends.len(),
+            });
+            self.follow(at, here, packet, branch);
+        }
+    }
+
+    /// Through connection tracking in a zone of the router.
+    fn translate(
+        &mut self,
+        at: &Place,
+        here: Stage,
+        (side, address): (NatSide, Option<IpAddr>),
+        packet: &Packet,
+        trace: &mut Trace,
+    ) {
+        let zone: Arc<str> = Arc::from(format!("{} {}", at.datapath.uuid, side.action()));
+        let connections = &mut self.outcome.connections;
+        let packets = match address {
+            None => connections.track(&zone, packet),
+            Some(address) => connections.translate(&zone, packet, side, address),
+        };
+        for packet in packets {
+            self.follow(at, here, packet, trace);
+        }
+    }
+
     /// To the stage that follows another.
     fn follow(&mut self, at: &Place, stage: Stage, packet: Packet, trace: &mut Trace) {
         match stage.following() {
@@ -405,6 +447,12 @@ impl Run<'_> {
                     None => self.tunnel(at, &node, packet, trace),
                 }
             }
+            Some(Outlet::Joined { datapath, .. })
+                if at.datapath.kind == DatapathKind::Switch
+                    && self.network.residence(datapath).is_some() =>
+            {
+                self.output_to_resident(at, datapath, packet, trace);
+            }
             Some(Outlet::Joined { .. })
                 if at.from_outside && at.datapath.kind == DatapathKind::Switch =>
             {
@@ -433,9 +481,7 @@ impl Run<'_> {
             return;
         }
         let outlet = self.network.outlet(at.datapath, &outport);
-        if matches!(outlet, Some(Outlet::Localnet(_)))
-            && (at.from_outside || self.is_from_router(at, packet))
-        {
+        if matches!(outlet, Some(Outlet::Localnet(_))) && !self.may_leave_by_localnet(at, packet) {
             let reason = "only what ports of this node send goes to the physical network";
             trace.leaf(Event::Dropped(reason.to_owned()));
             return;
@@ -505,6 +551,48 @@ impl Run<'_> {
         let uplink = self.network.uplink(at.datapath, &at.node)?;
         let is_shared = self.network.uplink(at.datapath, node).as_ref() == Some(&uplink);
         (is_shared && !self.is_from_router(at, packet)).then_some(uplink)
+    }
+
+    /// From a switch to a router that is on one node alone.
+    fn output_to_resident(
+        &mut self,
+        at: &Place,
+        router: DatapathRef,
+        packet: &Packet,
+        trace: &mut Trace,
+    ) {
+        match self.network.residence(router) {
+            Some(node) if node != at.node => self.tunnel(at, &node, packet, trace),
+            _ => self.egress(at, packet, trace),
+        }
+    }
+
+    /// Whether a packet comes from this node's own ports and routers, or is an answer to who asked for them.
+    fn may_leave_by_localnet(&self, at: &Place, packet: &Packet) -> bool {
+        let is_turned = packet.get(Symbol::FlagsLoopback) == 1
+            && packet.port(PortSymbol::Outport) == packet.port(PortSymbol::Inport);
+        (!at.from_outside || (is_turned && self.has_resident(at)))
+            && !self.is_from_distributed_router(at, packet)
+    }
+
+    /// Whether a router that is on this node alone is joined to the switch.
+    fn has_resident(&self, at: &Place) -> bool {
+        let ports = self.network.ports(at.datapath).into_iter();
+        let mut outlets = ports.filter_map(|port| self.network.outlet(at.datapath, &port));
+        outlets.any(|outlet| match outlet {
+            Outlet::Joined { datapath, .. } => {
+                self.network.residence(datapath).as_ref() == Some(&at.node)
+            }
+            _ => false,
+        })
+    }
+
+    fn is_from_distributed_router(&self, at: &Place, packet: &Packet) -> bool {
+        let inport = packet.port(PortSymbol::Inport);
+        match self.network.outlet(at.datapath, inport) {
+            Some(Outlet::Joined { datapath, .. }) => self.network.residence(datapath).is_none(),
+            _ => false,
+        }
     }
 
     fn is_from_router(&self, at: &Place, packet: &Packet) -> bool {

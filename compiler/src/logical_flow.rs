@@ -169,6 +169,10 @@ pub trait Names {
     fn group(&mut self) -> Option<crate::pipeline::GroupId> {
         None
     }
+    /// The conntrack zone in which a router translates, for `ct_snat` and `ct_dnat`.
+    fn zone(&mut self, _datapath: DatapathRef, _side: weft_expr::NatSide) -> Option<u16> {
+        None
+    }
     /// Tunnel address of a node, for `forward`.
     fn tunnel_address(&mut self, node: &str) -> Option<std::net::IpAddr>;
 }

@@ -65,6 +65,12 @@ pub enum LowerError {
     /// `ct_lb_mark(backends=…)` has no group to choose from.
     #[error("ct_lb_mark(backends=…): there is no group of buckets for it")]
     NoGroup,
+    /// `ct_snat` or `ct_dnat` has no zone.
+    #[error(
+        "there is no conntrack zone left for the router; {} routers can translate addresses",
+        crate::pipeline::zone::TRANSLATING_ROUTERS
+    )]
+    NoZone,
     /// `next` leads nowhere.
     #[error("{action} leads to no stage")]
     NoStage {

@@ -71,6 +71,8 @@ impl Compiler {
                     port.map_or("", |port| &port.name),
                 )
             }
+            Unit::Nat(uuid) => row("NAT", *uuid, ""),
+            Unit::MacBinding(uuid) => row("Static_MAC_Binding", *uuid, ""),
             Unit::Route(uuid) => row("Logical_Router_Static_Route", *uuid, ""),
             Unit::Location(uuid, _) => {
                 let router = peek(Key::RouterRow(*uuid)).router_row();

@@ -16,6 +16,7 @@ mod domain;
 mod key_table;
 mod localnet;
 mod location;
+mod nat;
 mod place;
 mod route;
 mod router_port;
@@ -30,6 +31,7 @@ pub(crate) use derived::{DERIVED_MAC_HIGH, Derived};
 pub(crate) use domain::Routed;
 pub(crate) use key_table::{KeyTable, first_choice};
 pub(crate) use location::{Fact, LocationChange, Locations};
+pub(crate) use nat::{Nat, diagnostic as nat_diagnostic, residence};
 pub(crate) use place::{Place, Spread};
 pub(crate) use route::{Route, Side};
 pub(crate) use router_port::{Face, Link, RouterPort, owns_mac};
@@ -63,6 +65,9 @@ pub(crate) fn compute(reader: &mut Reader<'_>, key: &Key, old: &Value) -> Value 
         Key::Routed(switch) => domain::routed(reader, *switch),
         Key::Route(route) => route::parse(reader, *route),
         Key::Decided(route) => route::decided(reader, *route),
+        Key::Residence(router) => nat::read_residence(reader, *router),
+        Key::ResidentNode(router) => nat::resident_node(reader, *router),
+        Key::Nat(nat) => nat::parse(reader, *nat),
         Key::Place(port) => place::place(reader, *port),
         Key::Spread(port, network) => place::spread(reader, *port, *network),
         Key::Plugs(port) => localnet::plugs(reader, *port),

@@ -16,6 +16,8 @@ mod gateway;
 mod groups;
 mod localnet;
 mod location;
+mod mac_binding;
+mod nat;
 mod node;
 mod placed;
 mod port;
@@ -59,6 +61,10 @@ pub enum Unit {
     BalancerSet(Uuid),
     /// A load balancer.
     Balancer(Uuid),
+    /// A translation of a router.
+    Nat(Uuid),
+    /// A next hop's MAC that somebody has told.
+    MacBinding(Uuid),
 }
 
 /// Makes a unit's flows.
@@ -75,6 +81,8 @@ pub(crate) fn compile(reader: &mut Reader<'_>, unit: &Unit, old: &Value) -> Valu
         Unit::BalancedSwitch(switch) => balancer::compile_switch(reader, &mut draft, *switch),
         Unit::BalancerSet(set) => balancer::compile_set(reader, &mut draft, *set),
         Unit::Balancer(balancer) => balancer::compile(reader, &mut draft, *balancer),
+        Unit::Nat(nat) => nat::compile(reader, &mut draft, *nat),
+        Unit::MacBinding(binding) => mac_binding::compile(reader, &mut draft, *binding),
         Unit::Port(port) => port::compile(reader, &mut draft, *port),
         Unit::Localnet(port) => localnet::compile(reader, &mut draft, *port),
     };

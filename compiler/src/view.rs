@@ -292,6 +292,11 @@ impl Network for View<'_> {
         Some(Arc::clone(&read.name))
     }
 
+    fn residence(&self, datapath: DatapathRef) -> Option<NodeName> {
+        let name = self.peek(&Key::Residence(datapath.uuid)).name();
+        name.map(|name| NodeName::from(Arc::clone(name)))
+    }
+
     fn unknown_ports(&self, datapath: DatapathRef) -> Vec<Arc<str>> {
         self.switch_ports(datapath.uuid)
             .filter_map(|port| self.peek(&Key::SwitchPort(port)).switch_port())

@@ -188,6 +188,14 @@ pub enum Action {
         /// What is hashed; empty is addresses, protocol and ports.
         fields: Vec<HashField>,
     },
+    /// `ct_snat;` and `ct_dnat;`: through connection tracking in one of the two zones of the router, which translates packets of connections it
+    /// knows, and on to the following stage. With an address, `ct_snat(192.0.2.1);`: a new connection gets it as source, or as destination.
+    CtNat {
+        /// Which of the router's zones.
+        side: NatSide,
+        /// What takes the place of the side's address in a new connection.
+        address: Option<IpAddr>,
+    },
     /// `forward("node");` (weft's own).
     Forward {
         /// The node.
@@ -207,6 +215,26 @@ pub enum Action {
         /// Its side of the router port that the packet leaves by.
         port: Arc<str>,
     },
+}
+
+/// Which address of a connection's first packet a router translates.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum NatSide {
+    /// `ct_snat`
+    Source,
+    /// `ct_dnat`
+    Destination,
+}
+
+impl NatSide {
+    /// The action's name.
+    #[must_use]
+    pub const fn action(self) -> &'static str {
+        match self {
+            NatSide::Source => "ct_snat",
+            NatSide::Destination => "ct_dnat",
+        }
+    }
 }
 
 /// One endpoint of [`Action::CtLbTo`]. Ordered by address, then port.

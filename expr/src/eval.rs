@@ -135,6 +135,7 @@ impl Packet {
             | Action::Replace { .. }
             | Action::CtLb
             | Action::CtLbTo { .. }
+            | Action::CtNat { .. }
             | Action::Forward { .. }
             | Action::Deliver { .. }
             | Action::Locate { .. } => {
@@ -294,7 +295,12 @@ impl Action {
             .filter_map(|part| part.symbol().info().prerequisite)
             .chain(of_packets)
             .collect();
-        let is_tracked = |action: &Action| matches!(action, Action::CtLb | Action::CtLbTo { .. });
+        let is_tracked = |action: &Action| {
+            matches!(
+                action,
+                Action::CtLb | Action::CtLbTo { .. } | Action::CtNat { .. }
+            )
+        };
         needed.extend(actions.iter().any(is_tracked).then_some(Predicate::Ip));
         needed.sort_unstable();
         needed.dedup();

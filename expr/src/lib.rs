@@ -46,7 +46,7 @@ mod simplify;
 pub mod symbol;
 mod types;
 
-pub use action::{Action, Backend, HashField, Pipeline, Replacement};
+pub use action::{Action, Backend, HashField, NatSide, Pipeline, Replacement};
 pub use address::{Mac, MacError};
 pub use conjunct::{Conjunct, Masked};
 pub use eval::{Applied, NoSets, Packet, Sets};

@@ -238,6 +238,14 @@ impl fmt::Display for Action {
                 }
                 f.write_str(");")
             }
+            Action::CtNat {
+                side,
+                address: None,
+            } => write!(f, "{};", side.action()),
+            Action::CtNat {
+                side,
+                address: Some(address),
+            } => write!(f, "{}({address});", side.action()),
             Action::Forward { node } => write!(f, "forward({});", Quoted(node)),
             Action::Deliver { datapath, port } => {
                 write!(f, "deliver({}, {});", Quoted(datapath), Quoted(port))

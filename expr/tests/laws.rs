@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use weft_expr::symbol::Level;
 use weft_expr::{
-    Action, Backend, Constant, Expr, Field, HashField, NormalizeError, Operand, Packet, Part,
-    Pipeline, PortOperand, PortSymbol, Predicate, Relation, Replacement, Sets, Symbol, factor,
-    normalize, parse_actions, parse_match,
+    Action, Backend, Constant, Expr, Field, HashField, NatSide, NormalizeError, Operand, Packet,
+    Part, Pipeline, PortOperand, PortSymbol, Predicate, Relation, Replacement, Sets, Symbol,
+    factor, normalize, parse_actions, parse_match,
 };
 
 /// Two address sets and a port group.
@@ -297,6 +297,17 @@ fn action() -> impl Strategy<Value = Action> {
         Just(Action::turn_back()),
         Just(Action::CtLb),
         Just(Action::CtClear),
+        (
+            any::<bool>(),
+            proptest::option::of(any::<std::net::IpAddr>())
+        )
+            .prop_map(|(is_source, address)| {
+                let side = match is_source {
+                    true => NatSide::Source,
+                    false => NatSide::Destination,
+                };
+                Action::CtNat { side, address }
+            }),
         (
             vec(backend(), 1..4),
             proptest::sample::subsequence(HashField::ALL, 0..4),

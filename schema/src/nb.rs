@@ -214,6 +214,8 @@ changes! {
     LogicalRouter,
     LogicalRouterPort,
     LogicalRouterStaticRoute,
+    Nat,
+    StaticMacBinding,
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub(crate) enum Key {
     RouteRow(Uuid),
     BalancerRow(Uuid),
     BalancerGroupRow(Uuid),
+    NatRow(Uuid),
+    MacBindingRow(Uuid),
     Binding(Arc<str>),
     Node(NodeName),
     /// Where on a node a localnet port, by name, is connected to its physical network.
@@ -41,6 +43,7 @@ pub(crate) enum Key {
     SwitchesOf(Uuid),
     RoutersOf(Uuid),
     RoutersOfRoute(Uuid),
+    RoutersOfNat(Uuid),
     /// Switch ports of type `router` that name this router port.
     SwitchSides(Arc<str>),
     Nodes,
@@ -62,6 +65,9 @@ pub(crate) enum Key {
     DatapathName(Uuid),
     ParsedPort(Uuid),
     RouterPort(Uuid),
+    /// The node that a router is on, if it is on one alone.
+    Residence(Uuid),
+    Nat(Uuid),
     Balancer(Uuid),
     /// Load balancers that act together: those of a switch, and of every other that lists the same.
     BalancerSet(Uuid),
@@ -72,7 +78,11 @@ pub(crate) enum Key {
     SetNumber(Uuid),
     /// Number of a group of buckets.
     GroupNumber(Uuid),
+    /// Number of a router that translates addresses, which says its conntrack zones.
+    ZoneNumber(Uuid),
     // Relations, level 3.
+    /// Translations of a router by what they look at: an outside address, or inside ones.
+    NatClaims(Uuid, Side, IpNet),
     /// Load balancers of a set that have this virtual address.
     VipClaims(Uuid, Vip),
     /// Addresses that take the place of a source that is the destination too, in a set.
@@ -113,6 +123,8 @@ pub(crate) enum Key {
     Place(Uuid),
     /// What a route decides about.
     Decided(Uuid),
+    /// Puts the node of a router that is on one alone among those of its domain.
+    ResidentNode(Uuid),
     // Relations, level 9.
     /// Prefixes that a router's static routes decide about, and lead somewhere or may.
     StaticPrefixes(Uuid),
@@ -164,21 +176,22 @@ impl Key {
         use Key::*;
         match self {
             SwitchRow(_) | SwitchPortRow(_) | RouterRow(_) | RouterPortRow(_) | RouteRow(_)
-            | BalancerRow(_) | BalancerGroupRow(_) | Binding(_) | Node(_) | Plug(..) => 0,
+            | BalancerRow(_) | BalancerGroupRow(_) | NatRow(_) | MacBindingRow(_) | Binding(_)
+            | Node(_) | Plug(..) => 0,
             NodesInZone(_) | SetsOf(_) | SetsOfGroup(_) | GroupsOf(_) | DatapathNumber(_)
             | PortNumber(..) | SwitchPortsNamed(_) | RouterPortsNamed(_) | SwitchesOf(_)
-            | RoutersOf(_) | RoutersOfRoute(_) | SwitchSides(_) | Nodes | PluggedNodes(_)
-            | Unserved(_) => 1,
-            DatapathName(_) | ParsedPort(_) | RouterPort(_) | UnservedType(_) | Balancer(_)
-            | BalancerSet(_) | SetOf(_) => 2,
-            SetNumber(_) | GroupNumber(_) | VipClaims(..) | HairpinsOf(_) | Links
-            | RouterPortsOn(_) | MacClaims(..) | AddressClaims(..) | TagClaims(..)
-            | NetworkClaims(..) | Face(_) | PortsOfRouter(_) => 3,
+            | RoutersOf(_) | RoutersOfRoute(_) | RoutersOfNat(_) | SwitchSides(_) | Nodes
+            | PluggedNodes(_) | Unserved(_) => 1,
+            DatapathName(_) | ParsedPort(_) | RouterPort(_) | UnservedType(_) | Residence(_)
+            | Nat(_) | Balancer(_) | BalancerSet(_) | SetOf(_) => 2,
+            SetNumber(_) | GroupNumber(_) | ZoneNumber(_) | NatClaims(..) | VipClaims(..)
+            | HairpinsOf(_) | Links | RouterPortsOn(_) | MacClaims(..) | AddressClaims(..)
+            | TagClaims(..) | NetworkClaims(..) | Face(_) | PortsOfRouter(_) => 3,
             SwitchPort(_) | Connected(_) | Components | UnservedWarning(_) => 4,
             ConnectedOf(_) | Obstacles(_) | LocalnetsOf(_) | Component(_) => 5,
             Subnets(_) | PlainShape(_) | Route(_) => 6,
             SubnetOf(..) | RouteGroup(..) | NextHops(..) | RoutedPorts(_) | SourceRoutes(_) => 7,
-            Place(_) | Decided(_) => 8,
+            Place(_) | Decided(_) | ResidentNode(_) => 8,
             StaticPrefixes(_) | DiscardedPrefixes(_) | PortsAt(..) | UnknownPortsAt(..)
             | NodesOfSwitch(_) | NodesOfUnknown(_) | NodesOfSubnet(..) | NodesOfNoSubnet(_)
             | NodesUnguarded(_) | NodesOfDomain(_) | Underived(..) => 9,
@@ -201,6 +214,8 @@ impl Key {
             | Key::SwitchesOf(_)
             | Key::RoutersOf(_)
             | Key::RoutersOfRoute(_)
+            | Key::RoutersOfNat(_)
+            | Key::NatClaims(..)
             | Key::SwitchSides(_)
             | Key::Nodes
             | Key::PluggedNodes(_)
@@ -245,6 +260,7 @@ impl Key {
                     | Key::PortNumber(..)
                     | Key::SetNumber(_)
                     | Key::GroupNumber(_)
+                    | Key::ZoneNumber(_)
                     | Key::ConjunctionNumber(_)
             )
     }
@@ -282,6 +298,8 @@ pub(crate) enum Emission {
     SetNumber(Uuid),
     /// That a group of buckets gets a number.
     GroupNumber(Uuid),
+    /// That a router gets conntrack zones.
+    ZoneNumber(Uuid),
     /// That a conjunctive match gets a number.
     ConjunctionNumber(Uuid),
     /// Something about where addresses of a router's domain are.

@@ -13,7 +13,7 @@ use weft_schema::nb;
 use super::Members;
 use crate::node::{Binding, Node, NodeName, Ofport};
 use crate::topology::{
-    Balancer, Face, ParsedPort, Place, Route, Routed, RouterPort, Spread, SwitchPort,
+    Balancer, Face, Nat, ParsedPort, Place, Route, Routed, RouterPort, Spread, SwitchPort,
 };
 use crate::unit::{CompiledUnit, PlacedUnit};
 
@@ -29,7 +29,10 @@ pub(crate) enum Value {
     RouteRow(Arc<nb::LogicalRouterStaticRoute>),
     BalancerRow(Arc<nb::LoadBalancer>),
     BalancerGroupRow(Arc<nb::LoadBalancerGroup>),
+    NatRow(Arc<nb::Nat>),
+    MacBindingRow(Arc<nb::StaticMacBinding>),
     Balancer(Arc<Balancer>),
+    Nat(Arc<Nat>),
     Binding(Binding),
     Node(Node),
     Ofport(Ofport),
@@ -76,7 +79,10 @@ impl Value {
         router_port_row: RouterPortRow -> Arc<nb::LogicalRouterPort>;
         route_row: RouteRow -> Arc<nb::LogicalRouterStaticRoute>;
         balancer_row: BalancerRow -> Arc<nb::LoadBalancer>;
+        nat_row: NatRow -> Arc<nb::Nat>;
+        mac_binding_row: MacBindingRow -> Arc<nb::StaticMacBinding>;
         balancer: Balancer -> Arc<Balancer>;
+        nat: Nat -> Arc<Nat>;
         binding: Binding -> Binding;
         node: Node -> Node;
         ofport: Ofport -> Ofport;

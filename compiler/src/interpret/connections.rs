@@ -1,14 +1,15 @@
-//! Connections that load balancers have made: enough of connection tracking to follow a packet to an endpoint and its answer back.
+//! Connections that load balancers and routers have made: enough of connection tracking to follow a packet to an endpoint and its answer back.
 //!
-//! A zone is a port, as on nodes. Which endpoint a connection went to only its switch knows: all of those that it may have gone to are remembered,
+//! A zone is a port, as on nodes, or one of the two of a router. Which endpoint a connection went to only its switch knows: all of those that it may have gone to are remembered,
 //! and a later packet of it is followed to each. An answer says itself which endpoint it comes from.
 //!
 //! Must not: know time or the state of protocols; a connection is there once it was made.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use weft_expr::{Backend, Field, Packet, Symbol};
+use weft_expr::{Backend, Field, NatSide, Packet, Symbol};
 
 /// What is tracked.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,9 +20,11 @@ struct Connection {
     zone: Arc<str>,
     protocol: u128,
     is_ip4: bool,
-    client: Side,
-    virtual_address: Side,
-    endpoint: Side,
+    side: NatSide,
+    /// Source and destination of the first packet,
+    original: (Side, Side),
+    /// and after translation.
+    translated: (Side, Side),
 }
 
 /// Address and port.
@@ -42,12 +45,21 @@ impl Connections {
         let mut all: Vec<Packet> = known
             .filter_map(|known| {
                 let mut packet = packet.clone();
-                if (source, destination) == (known.client, known.virtual_address) {
-                    headers.set_destination(&mut packet, known.endpoint);
-                    packet.set(Symbol::CtState, TRACKED | ESTABLISHED | DNAT);
-                } else if (source, destination) == (known.endpoint, known.client) {
-                    headers.set_source(&mut packet, known.virtual_address);
-                    packet.set(Symbol::CtState, TRACKED | ESTABLISHED | REPLY | DNAT);
+                let translated = match known.side {
+                    NatSide::Source => SNAT,
+                    NatSide::Destination => DNAT,
+                };
+                let (from, to) = known.translated;
+                if (source, destination) == known.original {
+                    headers.set_source(&mut packet, from);
+                    headers.set_destination(&mut packet, to);
+                    packet.set(Symbol::CtState, TRACKED | ESTABLISHED | translated);
+                } else if (source, destination) == (to, from) {
+                    let (from, to) = known.original;
+                    headers.set_source(&mut packet, to);
+                    headers.set_destination(&mut packet, from);
+                    let state = TRACKED | ESTABLISHED | REPLY | translated;
+                    packet.set(Symbol::CtState, state);
                 } else {
                     return None;
                 }
@@ -64,26 +76,65 @@ impl Connections {
 
     /// A new connection in a zone, to one endpoint: its packet from now on.
     pub(super) fn commit(&mut self, zone: &Arc<str>, packet: &Packet, backend: Backend) -> Packet {
+        self.make(
+            zone,
+            packet,
+            NatSide::Destination,
+            backend.address,
+            backend.port,
+        )
+    }
+
+    /// A packet that is translated in a zone: as its connection is, if there is one, or as the first of a new one. Ports are kept.
+    pub(super) fn translate(
+        &mut self,
+        zone: &Arc<str>,
+        packet: &Packet,
+        side: NatSide,
+        address: IpAddr,
+    ) -> Vec<Packet> {
+        let known = self.track(zone, packet);
+        let is_new = |packet: &Packet| packet.get(Symbol::CtState) == TRACKED | NEW;
+        match known.iter().any(is_new) {
+            true => vec![self.make(zone, packet, side, address, None)],
+            false => known,
+        }
+    }
+
+    fn make(
+        &mut self,
+        zone: &Arc<str>,
+        packet: &Packet,
+        side: NatSide,
+        address: IpAddr,
+        port: Option<u16>,
+    ) -> Packet {
         let mut packet = packet.clone();
         let Some(headers) = Headers::of(&packet) else {
             return packet;
         };
-        let (client, virtual_address) = headers.sides(&packet);
-        let address = match backend.address {
-            std::net::IpAddr::V4(address) => u128::from(address.to_bits()),
-            std::net::IpAddr::V6(address) => address.to_bits(),
+        let original = headers.sides(&packet);
+        let address = match address {
+            IpAddr::V4(address) => u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
         };
-        let port = backend.port.map_or(virtual_address.1, u128::from);
+        let instead = |old: Side| (address, port.map_or(old.1, u128::from));
+        let (from, to) = original;
+        let (translated, state) = match side {
+            NatSide::Source => ((instead(from), to), SNAT),
+            NatSide::Destination => ((from, instead(to)), DNAT),
+        };
         self.0.insert(Connection {
             zone: zone.clone(),
             protocol: packet.get(Symbol::IpProto),
             is_ip4: headers.is_ip4,
-            client,
-            virtual_address,
-            endpoint: (address, port),
+            side,
+            original,
+            translated,
         });
-        headers.set_destination(&mut packet, (address, port));
-        packet.set(Symbol::CtState, TRACKED | NEW | DNAT);
+        headers.set_source(&mut packet, translated.0);
+        headers.set_destination(&mut packet, translated.1);
+        packet.set(Symbol::CtState, TRACKED | NEW | state);
         packet
     }
 }
@@ -151,4 +202,5 @@ const NEW: u128 = 1;
 const ESTABLISHED: u128 = 1 << 1;
 const REPLY: u128 = 1 << 3;
 const TRACKED: u128 = 1 << 5;
+const SNAT: u128 = 1 << 6;
 const DNAT: u128 = 1 << 7;

@@ -99,9 +99,13 @@ fn fixture(extra: &str) -> Fixture {
         switch | ls_out_check_port_sec | 0 | 1 | output;
         router | lr_in_admission | 50 | eth.dst == 0a:58:00:00:00:fe | next;
         router | lr_in_ip_input | 0 | 1 | next;
+        router | lr_in_unsnat | 0 | 1 | next;
+        router | lr_in_dnat | 0 | 1 | next;
         router | lr_in_ip_ttl | 0 | 1 | ip.ttl--; next;
         router | lr_in_ip_routing_ecmp | 0 | 1 | next;
         router | lr_in_arp_resolve | 0 | 1 | output;
+        router | lr_out_undnat | 0 | 1 | next;
+        router | lr_out_snat | 0 | 1 | next;
         router | lr_out_delivery | 0 | 1 | output;
     ";
     let flow = |line: &str| {

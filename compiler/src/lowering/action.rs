@@ -13,7 +13,7 @@ use weft_expr::{Action, Field, Part, Pipeline, Replacement};
 
 use super::field::subfield;
 use super::{LowerError, kind, port_register};
-use crate::logical_flow::{LogicalFlow, Names};
+use crate::logical_flow::{Datapath, LogicalFlow, Names};
 use crate::pipeline::{
     DatapathKind, PortKey, Punt, Stage, TUNNEL_OFPORT, TableId, register, table,
 };
@@ -53,6 +53,7 @@ const fn hands_over(action: &Action) -> bool {
             | Action::Select { .. }
             | Action::CtLb
             | Action::CtLbTo { .. }
+            | Action::CtNat { .. }
             | Action::Forward { .. }
             | Action::Deliver { .. }
             | Action::Locate { .. }
@@ -128,6 +129,15 @@ fn lower_one(
         Action::CtLbTo { .. } => {
             let group = names.group().ok_or(LowerError::NoGroup)?;
             lowered.push(OfAction::Group(group.get()));
+        }
+        Action::CtNat { side, address } => {
+            let table = next(flow, action, None, None)?;
+            let zone = match &flow.datapath {
+                Datapath::One(datapath) => names.zone(*datapath, *side),
+                Datapath::Every(_) => None,
+            };
+            let zone = zone.ok_or(LowerError::NoZone)?;
+            lowered.push(super::conntrack::nat(*side, *address, zone, table));
         }
         Action::DecrementTtl => lowered.push(OfAction::DecTtl),
         Action::Forward { node } => forward(node, names, lowered)?,

@@ -2,8 +2,10 @@
 //!
 //! Must not: know which packets are tracked.
 
+use std::net::IpAddr;
+
 use openflow_rs::{Action as OfAction, Ct, Field, Nat, NatDirection, Subfield, Zone};
-use weft_expr::Backend;
+use weft_expr::{Backend, NatSide};
 
 use crate::pipeline::{TableId, register};
 
@@ -18,6 +20,25 @@ pub(super) fn track(table: TableId) -> OfAction {
         zone: zone(),
         table: Some(table.get()),
         actions: vec![OfAction::Nat(Nat::default())],
+        ..Ct::default()
+    })
+}
+
+/// A router's translation in one of its zones: of what is known, and with an address of what is new.
+pub(super) fn nat(side: NatSide, address: Option<IpAddr>, zone: u16, table: TableId) -> OfAction {
+    let direction = match side {
+        NatSide::Source => NatDirection::Source,
+        NatSide::Destination => NatDirection::Destination,
+    };
+    OfAction::Ct(Ct {
+        commit: address.is_some(),
+        zone: Zone::Number(zone),
+        table: Some(table.get()),
+        actions: vec![OfAction::Nat(Nat {
+            direction: address.map(|_| direction),
+            addresses: address.map(|address| (address, None)),
+            ..Nat::default()
+        })],
         ..Ct::default()
     })
 }

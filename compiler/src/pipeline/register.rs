@@ -19,6 +19,8 @@ pub struct RegisterField {
 
 /// Number of the register that holds `flags`.
 pub const FLAGS: u8 = 10;
+/// The bit of `flags` of a packet that may leave by the port it came in by.
+pub const LOOPBACK: u32 = 1;
 /// The bit of `flags` of a packet that another node sent to a port or group, or that came from a physical network.
 pub const FROM_OUTSIDE: u32 = 1 << 25;
 /// The bit of the register that holds `outport` which says that the port is on another node, to which `tun_dst` leads.

@@ -100,6 +100,8 @@ stages! {
     LsInPortThen      Switch Ingress 31 "ls_in_port_then"       "after that: to the port, or its answer back to who asks for it";
     LrInAdmission     Router Ingress 0  "lr_in_admission"       "frames that are not for a router dropped";
     LrInIpInput       Router Ingress 3  "lr_in_ip_input"        "sources that cannot be, pings to the router itself";
+    LrInUnsnat        Router Ingress 4  "lr_in_unsnat"          "answers to connections whose source was translated: back to the source";
+    LrInDnat          Router Ingress 7  "lr_in_dnat"            "destinations translated";
     LrInIpRouting     Router Ingress 11 "lr_in_ip_routing"      "longest prefix: next hop and egress port, or the node the address is on";
     LrInIpTtl         Router Ingress 12 "lr_in_ip_ttl"          "TTL checked and taken down";
     LrInIpRoutingEcmp Router Ingress 13 "lr_in_ip_routing_ecmp" "of several next hops the one that was chosen";
@@ -108,6 +110,8 @@ stages! {
     LsOutCheckPortSec Switch Egress  9  "ls_out_check_port_sec" "destination addresses, per port";
     LsOutApplyPortSec Switch Egress  10 "ls_out_apply_port_sec" "out of the switch's port";
     LrOutLocate       Router Egress  0  "lr_out_locate"         "a packet without egress port: the port on this node that has its address";
+    LrOutUndnat       Router Egress  1  "lr_out_undnat"         "answers to connections whose destination was translated: from what was asked for";
+    LrOutSnat         Router Egress  3  "lr_out_snat"           "sources translated";
     LrOutDelivery     Router Egress  6  "lr_out_delivery"       "out of the router's port";
 }
 

@@ -55,6 +55,23 @@ fn zones_do_not_overlap_and_every_port_has_one() {
 }
 
 #[test]
+fn every_router_that_translates_has_two_zones_of_its_own() {
+    use weft_expr::NatSide;
+    let mut zones = BTreeSet::new();
+    for number in 1..=zone::TRANSLATING_ROUTERS {
+        for side in [NatSide::Destination, NatSide::Source] {
+            let zone = zone::of_router(number, side).expect("a zone");
+            assert!((zone::ROUTERS.first..=zone::ROUTERS.last).contains(&zone));
+            assert!(zones.insert(zone), "zone {zone} is two routers'");
+        }
+    }
+    let beyond = zone::TRANSLATING_ROUTERS + 1;
+    for number in [0, beyond, u32::MAX] {
+        assert_eq!(zone::of_router(number, NatSide::Source), None);
+    }
+}
+
+#[test]
 fn groups_of_switches_and_load_balancers_do_not_meet() {
     let last = DatapathKey::new(DatapathKey::COUNT).map(|key| GroupId::remote_unknown(key).get());
     assert!(last.is_some_and(|last| last < FIRST_BALANCER_GROUP));

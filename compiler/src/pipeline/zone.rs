@@ -4,6 +4,8 @@
 //!
 //! Must not: hand out zones.
 
+use weft_expr::NatSide;
+
 /// A run of zones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Zones {
@@ -25,13 +27,30 @@ pub const PORTS: Zones = Zones {
     job: "the zone of a port is its OpenFlow port: its connections to load balancers, seen from its side",
 };
 
-/// Zones of routers, and of source translation.
+/// Zones of routers.
 pub const ROUTERS: Zones = Zones {
     name: "routers",
     first: 65_280,
     last: 65_535,
-    job: "routers and source translation",
+    job: "two for each router that translates addresses: one for destinations, one for sources",
 };
+
+/// How many routers can translate addresses.
+pub const TRANSLATING_ROUTERS: u32 = 128;
+
+/// The zone in which the router with this number, from 1 on, translates destinations or sources. Two, for a packet may have both translated.
+#[must_use]
+pub fn of_router(number: u32, side: NatSide) -> Option<u16> {
+    if !(1..=TRANSLATING_ROUTERS).contains(&number) {
+        return None;
+    }
+    let which = match side {
+        NatSide::Destination => 0,
+        NatSide::Source => 1,
+    };
+    let offset = number.checked_sub(1)?.checked_mul(2)?.checked_add(which)?;
+    ROUTERS.first.checked_add(u16::try_from(offset).ok()?)
+}
 
 /// All of them. Zone 0 is the host's own, which packets outside of Open vSwitch are tracked in.
 pub const ALL: &[Zones] = &[PORTS, ROUTERS];

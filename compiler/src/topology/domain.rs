@@ -92,7 +92,7 @@ pub(super) fn plain_shape(reader: &mut Reader<'_>, router: Uuid) -> Value {
         return Value::Absent;
     }
     let row = reader.read(Key::RouterRow(router)).router_row();
-    if row.is_none_or(|row| !row.nat.is_empty()) {
+    if row.is_none_or(|row| super::nat::chassis(row).is_some()) {
         return Value::Absent;
     }
     for port in reader.rows(Key::PortsOfRouter(router)) {

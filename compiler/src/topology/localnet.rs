@@ -54,6 +54,9 @@ pub(super) fn plugs(reader: &mut Reader<'_>, port: Uuid) -> Value {
         );
         reader.emit(Emission::Member(nodes, member.clone()));
         reader.emit(Emission::Member(uplink, Member::Row(port)));
+        // A router on this node alone may have no port of the switch beside it.
+        let groups = crate::unit::Unit::Groups(switch, node.clone());
+        reader.emit(Emission::Demand(Key::Placed(groups)));
         plugs.insert(node.clone(), ofport);
     }
     if let Some((node, rival)) = overruled

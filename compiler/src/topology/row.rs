@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use uuid::Uuid;
 use weft_schema::{keys, nb};
 
-use super::{balancer, router_port, switch_port};
+use super::{balancer, nat, router_port, switch_port};
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Emission, Key, Member, Reader, Value};
 use crate::unit::Unit;
@@ -44,6 +44,11 @@ pub(crate) fn change_of(change: nb::Change) -> Option<(Key, Value)> {
         Change::LoadBalancerGroup(uuid, row) => (
             Key::BalancerGroupRow(uuid),
             row.map_or(Value::Absent, Value::BalancerGroupRow),
+        ),
+        Change::Nat(uuid, row) => (Key::NatRow(uuid), row.map_or(Value::Absent, Value::NatRow)),
+        Change::StaticMacBinding(uuid, row) => (
+            Key::MacBindingRow(uuid),
+            row.map_or(Value::Absent, Value::MacBindingRow),
         ),
         // Progress counters: the controller's business.
         Change::NbGlobal(..) => return None,
@@ -83,6 +88,7 @@ enum Listed {
     SwitchPort(Uuid, Uuid),
     RouterPort(Uuid, Uuid),
     Route(Uuid, Uuid),
+    Nat(Uuid, Uuid),
     /// Of a set.
     Balancer(Uuid, Uuid),
     /// Of a set.
@@ -114,6 +120,12 @@ impl Listed {
                     Member::Row(group),
                 )]
             }
+            Listed::Nat(router, nat) => {
+                vec![Emission::Member(
+                    Key::RoutersOfNat(nat),
+                    Member::Row(router),
+                )]
+            }
             Listed::Route(router, route) => {
                 vec![Emission::Member(
                     Key::RoutersOfRoute(route),
@@ -141,7 +153,9 @@ fn listed(row: &Value) -> Vec<Listed> {
             let port = |port: &Uuid| Listed::RouterPort(row.uuid, *port);
             let route = |route: &Uuid| Listed::Route(row.uuid, *route);
             let ports = row.ports.iter().map(port);
-            ports.chain(row.static_routes.iter().map(route)).collect()
+            let nat = |nat: &Uuid| Listed::Nat(row.uuid, *nat);
+            let routes = row.static_routes.iter().map(route);
+            ports.chain(routes).chain(row.nat.iter().map(nat)).collect()
         }
         Value::BalancerGroupRow(row) => {
             let balancer = |balancer: &Uuid| Listed::BalancerOfGroup(row.uuid, *balancer);
@@ -174,7 +188,9 @@ fn emissions(row: &Value) -> Vec<Emission> {
         ],
         Value::RouterRow(row) => {
             let mut all = vec![Emission::DatapathNumber(row.uuid)];
-            all.extend(unserved("NAT", row.nat.len(), row.uuid));
+            if nat::chassis(row).is_some() {
+                all.push(Emission::Demand(Key::ResidentNode(row.uuid)));
+            }
             all.extend(unserved(
                 "Logical_Router_Policy",
                 row.policies.len(),
@@ -243,6 +259,13 @@ fn emissions(row: &Value) -> Vec<Emission> {
             }
             all
         }
+        Value::NatRow(row) => vec![
+            Emission::Demand(Key::Nat(row.uuid)),
+            Emission::Demand(Key::Placed(Unit::Nat(row.uuid))),
+        ],
+        Value::MacBindingRow(row) => {
+            vec![Emission::Demand(Key::Placed(Unit::MacBinding(row.uuid)))]
+        }
         Value::RouteRow(row) => vec![
             Emission::Demand(Key::Route(row.uuid)),
             Emission::Demand(Key::Decided(row.uuid)),
@@ -308,7 +331,6 @@ pub(super) fn unserved_warning(reader: &mut Reader<'_>, unserved: &'static str) 
         let (table, column) = match unserved {
             "ACL" => ("Logical_Switch", "acls"),
             "QoS" => ("Logical_Switch", "qos_rules"),
-            "NAT" => ("Logical_Router", "nat"),
             "Logical_Router_Policy" => ("Logical_Router", "policies"),
             GATEWAY_CHASSIS => ("Logical_Router_Port", "gateway_chassis"),
             _ => ("Load_Balancer", "vips"),
@@ -329,11 +351,10 @@ pub(super) fn unserved_warning(reader: &mut Reader<'_>, unserved: &'static str) 
 }
 
 /// Tables that get one warning each.
-pub(crate) const UNSERVED: [&str; 6] = [
+pub(crate) const UNSERVED: [&str; 5] = [
     "ACL",
     "QoS",
     "Load_Balancer",
-    "NAT",
     "Logical_Router_Policy",
     GATEWAY_CHASSIS,
 ];

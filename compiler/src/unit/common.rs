@@ -195,6 +195,14 @@ fn router_ingress(draft: &mut Draft) {
     let routing = Stage::LrInIpRouting;
     router_error(draft, routing, 0, &Expr::True, [(3, 0), (1, 0)]);
 
+    for stage in [
+        Stage::LrInUnsnat,
+        Stage::LrInDnat,
+        Stage::LrOutUndnat,
+        Stage::LrOutSnat,
+    ] {
+        router(draft, stage, 0, Expr::True, next());
+    }
     router(draft, Stage::LrInIpRoutingEcmp, 0, Expr::True, next());
 
     let stage = Stage::LrInIpTtl;

@@ -23,6 +23,7 @@ use crate::pipeline::{
     DatapathKey, DatapathKind, ELSEWHERE, FLOOD, GroupId, PortKey, Stage, TUNNEL_OFPORT, TableId,
     UNKNOWN, register,
 };
+use crate::topology::residence;
 
 /// What was compiled for a unit.
 #[derive(Default, Debug)]
@@ -283,7 +284,15 @@ struct Finish<'a> {
 
 impl Finish<'_> {
     fn logical(&mut self, reader: &mut Reader<'_>, wanted: Wanted) {
-        let Wanted { flow, near } = wanted;
+        let Wanted { mut flow, near } = wanted;
+        if let Datapath::One(datapath) = &flow.datapath
+            && datapath.kind == DatapathKind::Router
+            && !matches!(flow.scope, Scope::At(_))
+            && let Some(node) = residence(reader, datapath.uuid)
+        {
+            // Whatever the nodes are that could have a use for it: the router is on this one alone.
+            flow.scope = Scope::At(node);
+        }
         let lowered = lowering::lower(&flow, &mut ReaderNames(reader, &near), &weft_expr::NoSets);
         let lowered = match lowered {
             Ok(lowered) => lowered,
@@ -547,6 +556,11 @@ impl Names for ReaderNames<'_, '_> {
         let switch = self.0.first_row(Key::SwitchesOf(port))?;
         let port = port_key(self.0, switch, port)?;
         datapath_key(self.0, switch).map(|datapath| (datapath, port))
+    }
+
+    fn zone(&mut self, datapath: DatapathRef, side: weft_expr::NatSide) -> Option<u16> {
+        let number = self.0.read(Key::ZoneNumber(datapath.uuid)).number();
+        number.and_then(|number| crate::pipeline::zone::of_router(*number, side))
     }
 
     fn group(&mut self) -> Option<GroupId> {

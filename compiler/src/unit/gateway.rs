@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use uuid::Uuid;
-use weft_expr::{Action, Constant, Mac, Pipeline, Symbol, inport, outport, reply};
+use weft_expr::{Action, Constant, Expr, Mac, Pipeline, Symbol, inport, outport, reply};
 
 use super::draft::Draft;
 use super::location::destined_to;
@@ -19,7 +19,7 @@ use crate::engine::{Key, Member, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
 use crate::node::NodeName;
 use crate::pipeline::Stage;
-use crate::topology::{DERIVED_MAC_HIGH, Face, Link, Spread};
+use crate::topology::{DERIVED_MAC_HIGH, Face, Link, Spread, residence};
 
 pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid, network: IpNet) {
     let connected = reader.read(Key::Connected(port)).networks().cloned();
@@ -104,7 +104,8 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid, ne
         own_errors(draft, &router, &face.name, own, &domain);
     }
     if let Some(switch) = switch {
-        answer(draft, &face, switch, network, own.addr());
+        let node = residence(reader, face.router);
+        answer(reader, draft, &face, switch, network, own.addr(), node);
         own_sources(draft, &router, &face, own, switch);
     }
 }
@@ -234,34 +235,48 @@ fn locate(
     draft.flow(router, Stage::LrOutLocate, 40, matches, actions, &scope);
 }
 
-/// ARP and ND, on the nodes that have someone to ask.
-fn answer(draft: &mut Draft, face: &Face, switch: Uuid, network: IpNet, own: IpAddr) {
+/// ARP and ND, on the nodes that have someone to ask; for hosts of physical networks too, if the router is on one node alone, there.
+pub(super) fn answer(
+    reader: &mut Reader<'_>,
+    draft: &mut Draft,
+    face: &Face,
+    switch: Uuid,
+    network: IpNet,
+    own: IpAddr,
+    residence: Option<NodeName>,
+) {
     let stage = Stage::LsInArpRsp;
     let datapath = Datapath::One(DatapathRef::switch(switch));
-    let askers = on(NodeSet::Subnets(switch, vec![network]));
-    match own {
-        IpAddr::V4(own) => {
-            let answer = reply::arp_answer(face.mac, own);
-            draft.flow(
-                datapath,
-                stage,
-                50,
-                reply::arp_request(own),
-                answer,
-                &askers,
-            );
+    let mut add = |priority, from: Option<&Arc<str>>, scope: &Scope| {
+        let mut flow = |matches: Expr, actions| {
+            let matches = match from {
+                None => matches,
+                Some(port) => inport(port.clone()) & matches,
+            };
+            draft.flow(datapath.clone(), stage, priority, matches, actions, scope);
+        };
+        match own {
+            IpAddr::V4(own) => {
+                flow(reply::arp_request(own), reply::arp_answer(face.mac, own));
+            }
+            IpAddr::V6(own) => {
+                let (reserved, number) = (reply::ND_ROUTER, stage.number());
+                let turn = reply::nd_turn(face.mac, reserved, Pipeline::Ingress, number);
+                flow(reply::nd_solicitation(own), turn);
+                if from.is_some() {
+                    flow(reply::nd_half_made(reserved), reply::nd_answer(reserved));
+                }
+            }
         }
-        IpAddr::V6(own) => {
-            let (reserved, number) = (reply::ND_ROUTER, stage.number());
-            let turn = reply::nd_turn(face.mac, reserved, Pipeline::Ingress, number);
-            draft.flow(
-                datapath,
-                stage,
-                50,
-                reply::nd_solicitation(own),
-                turn,
-                &askers,
-            );
+    };
+    add(50, None, &on(NodeSet::Subnets(switch, vec![network])));
+    let Some(node) = residence else {
+        return;
+    };
+    for localnet in reader.rows(Key::LocalnetsOf(switch)) {
+        if let Some(port) = reader.read(Key::SwitchPort(localnet)).switch_port() {
+            // Before that nobody answers there.
+            add(105, Some(&port.name), &Scope::At(node.clone()));
         }
     }
 }
@@ -302,6 +317,18 @@ pub(super) fn neighbours(reader: &mut Reader<'_>, face: &Face, port: Uuid) -> Ve
 
 /// A next hop out of a router port, to its MAC.
 pub(super) fn resolve(draft: &mut Draft, face: &Face, mac: Mac, ip: IpAddr, scope: &Scope) {
+    resolve_at(draft, 100, face, mac, ip, scope);
+}
+
+/// The same, of some priority.
+pub(super) fn resolve_at(
+    draft: &mut Draft,
+    priority: u16,
+    face: &Face,
+    mac: Mac,
+    ip: IpAddr,
+    scope: &Scope,
+) {
     let hop = match ip {
         IpAddr::V4(ip) => weft_expr::Predicate::Ip4 & Symbol::Reg0.is(ip),
         IpAddr::V6(ip) => weft_expr::Predicate::Ip6 & Symbol::XxReg0.is(ip),
@@ -309,7 +336,14 @@ pub(super) fn resolve(draft: &mut Draft, face: &Face, mac: Mac, ip: IpAddr, scop
     let matches = outport(face.name.clone()) & hop;
     let actions = vec![Symbol::EthDst.set(mac), Action::Output];
     let router = Datapath::One(DatapathRef::router(face.router));
-    draft.flow(router, Stage::LrInArpResolve, 100, matches, actions, scope);
+    draft.flow(
+        router,
+        Stage::LrInArpResolve,
+        priority,
+        matches,
+        actions,
+        scope,
+    );
 }
 
 /// Next hops of a whole IPv4 subnet, whose MACs follow from their addresses. An address that nobody has gives a MAC that nobody has.

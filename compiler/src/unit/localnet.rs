@@ -9,9 +9,11 @@
 //!
 //! So that nothing goes round: what came from the network goes to ports of its node alone; what came out of the tunnel does not go to
 //! the network. Routers are no part of it. Each node would show the network the same MAC: what they send stays in the tunnel, nothing from the
-//! network reaches them, and nobody answers for them there. Neither does a node answer there for addresses of other ports: their owners do.
+//! network reaches them, and nobody answers for them there. Not so a router that is on one node alone: that node is its place on the network. Neither does a node answer there for addresses of other ports: their owners do.
 //!
 //! Must not: know how the node is connected.
+
+use std::collections::BTreeSet;
 
 use openflow_rs::{Action as OfAction, Field, Flow, Match, Subfield};
 use uuid::Uuid;
@@ -23,7 +25,7 @@ use crate::engine::{Key, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
 use crate::node::{NodeName, Ofport};
 use crate::pipeline::{DatapathKey, DatapathKind, PortKey, Stage, UNKNOWN, register, table};
-use crate::topology::{Link, Localnet};
+use crate::topology::{Link, Localnet, residence};
 
 pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
     let read = reader.read(Key::SwitchPort(port)).switch_port().cloned();
@@ -43,11 +45,13 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
         nodes: NodeSet::Localnet(port),
         except: None,
     };
+    let (residents, others) = router_sides(reader, read.switch);
     for (node, ofport) in plugs.iter() {
-        connect(draft, keys, localnet, node, *ofport);
+        let answers = residents.contains(node);
+        connect(draft, keys, localnet, (node, *ofport), answers);
     }
     tag(draft, keys, localnet, &everywhere);
-    for side in router_sides(reader, read.switch) {
+    for side in others {
         let mut keep = from_port(port_flow(table::OUTPUT, keys.0, keys.1, Vec::new()), side);
         keep.priority = 110;
         draft.physical(&everywhere, keep);
@@ -76,13 +80,13 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
     }
 }
 
-/// In from the network, and on the way out to it.
+/// In from the network, and on the way out to it. `answers`: somebody on the node answers questions from there, and nothing else of that turns round.
 fn connect(
     draft: &mut Draft,
     (datapath, port): (DatapathKey, PortKey),
     localnet: Localnet,
-    node: &NodeName,
-    ofport: Ofport,
+    (node, ofport): (&NodeName, Ofport),
+    answers: bool,
 ) {
     let here = Scope::At(node.clone());
     let set_ofport = OfAction::set(Field::Reg(register::OFPORT), ofport.get());
@@ -128,6 +132,15 @@ fn connect(
     let mut actions = vec![set_ofport];
     actions.extend(start(Pipeline::Egress));
     let leave = port_flow(table::OUTPUT, datapath, port, actions);
+    if answers {
+        let mut back = from_port(leave.clone(), port);
+        let (flags, turned) = (
+            Field::Reg(register::FLAGS),
+            register::FROM_OUTSIDE | register::LOOPBACK,
+        );
+        back.matches = back.matches.masked(flags, turned, turned);
+        draft.physical(&here, back);
+    }
     draft.physical(&here, from_inside(leave));
 }
 
@@ -184,20 +197,35 @@ pub(super) fn reach(
     let mut through_network = from_inside(port_flow(table::OUTPUT, datapath, port, actions));
     through_network.priority = 105;
     draft.physical(&sharers, through_network);
-    for side in router_sides(reader, switch) {
+    for (_, side) in all_router_sides(reader, switch) {
         let mut routed = from_port(through_tunnel(), side);
         routed.priority = 110;
         draft.physical(&sharers, routed);
     }
 }
 
-/// The switch's sides of router ports.
-fn router_sides(reader: &mut Reader<'_>, switch: Uuid) -> Vec<PortKey> {
+/// The nodes of routers on the switch that are on one node alone, and the switch's sides of the ports of all others.
+fn router_sides(reader: &mut Reader<'_>, switch: Uuid) -> (BTreeSet<NodeName>, Vec<PortKey>) {
+    let (mut residents, mut sides) = (BTreeSet::new(), Vec::new());
+    for (router, side) in all_router_sides(reader, switch) {
+        match residence(reader, router) {
+            Some(node) => drop(residents.insert(node)),
+            None => sides.push(side),
+        }
+    }
+    (residents, sides)
+}
+
+/// Routers on the switch, and its sides of their ports.
+fn all_router_sides(reader: &mut Reader<'_>, switch: Uuid) -> Vec<(Uuid, PortKey)> {
     let mut sides = Vec::new();
     for port in reader.rows(Key::RouterPortsOn(switch)) {
         let face = reader.read(Key::Face(port)).face().cloned();
-        if let Some(Link::Switch { port: side, .. }) = face.as_deref().map(|face| &face.link) {
-            sides.extend(port_key(reader, switch, *side));
+        if let Some(face) = face
+            && let Link::Switch { port: side, .. } = face.link
+        {
+            let key = port_key(reader, switch, side);
+            sides.extend(key.map(|key| (face.router, key)));
         }
     }
     sides

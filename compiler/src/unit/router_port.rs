@@ -1,6 +1,7 @@
 //! A router port: the way into the router and out of it.
 //!
-//! Routers are on every node, so a router port is crossed in place: the packet becomes one of the other datapath, without history.
+//! Routers are on every node, so a router port is crossed in place: the packet becomes one of the other datapath, without history. A router that is
+//! on one node alone (`options:chassis`) is crossed into there, and by a tunnel from elsewhere.
 //!
 //! Must not: say anything about networks; each has a unit of its own.
 
@@ -10,13 +11,13 @@ use openflow_rs::Field;
 use uuid::Uuid;
 use weft_expr::{Action, Pipeline, Symbol, inport, outport, reply};
 
-use super::draft::{Draft, cross, datapath_key, port_flow, port_key};
+use super::draft::{Draft, cross, datapath_key, port_flow, port_key, tunnel_address, tunnel_to};
 use super::gateway::{neighbours, resolve};
 use crate::engine::{Key, Reader};
 use crate::logical_flow::{Datapath, DatapathRef, NodeSet, Scope};
 use crate::pipeline::{DatapathKind, Stage, register, table};
 use crate::topology::address::link_local;
-use crate::topology::{Face, Link, owns_mac};
+use crate::topology::{Face, Link, owns_mac, residence};
 
 pub(super) fn compile(reader: &mut Reader<'_>, draft: &mut Draft, port: Uuid) {
     let Some(face) = reader.read(Key::Face(port)).face().cloned() else {
@@ -134,12 +135,30 @@ fn into(
     );
     if let (Some(switch), Some(side), Some(router), Some(port)) = keys {
         let actions = cross(router, port, DatapathKind::Router);
-        let mut flow = port_flow(table::OUTPUT, switch, side, actions);
-        let from_outside = register::FROM_OUTSIDE.into();
-        flow.matches
-            .insert(Field::Reg(register::FLAGS), 0, from_outside);
-        draft.physical(scope, flow);
+        let here = port_flow(table::OUTPUT, switch, side, actions);
+        let Some(node) = residence(reader, face.router) else {
+            draft.physical(scope, from_inside(here));
+            return;
+        };
+        // The router is there alone, so others send it what it is to route. From physical networks it hears on its own node.
+        draft.physical(&Scope::At(node.clone()), here);
+        if let Some(address) = tunnel_address(reader, &node) {
+            let there = port_flow(table::OUTPUT, switch, side, tunnel_to(address));
+            let others = Scope::On {
+                nodes: NodeSet::Domain(face.router),
+                except: Some(node),
+            };
+            draft.physical(&others, from_inside(there));
+        }
     }
+}
+
+/// Only for packets of this node's own ports and routers.
+fn from_inside(mut flow: openflow_rs::Flow) -> openflow_rs::Flow {
+    let from_outside = register::FROM_OUTSIDE.into();
+    flow.matches
+        .insert(Field::Reg(register::FLAGS), 0, from_outside);
+    flow
 }
 
 /// Out of the router into what it is joined to.
@@ -150,6 +169,7 @@ fn out(
     (other, peer, kind): (Uuid, Uuid, DatapathKind),
     scope: &Scope,
 ) {
+    let row = router;
     let keys = (
         datapath_key(reader, router),
         port_key(reader, router, port),
@@ -158,6 +178,8 @@ fn out(
     );
     if let (Some(router), Some(port), Some(other), Some(peer)) = keys {
         let actions = cross(other, peer, kind);
+        let here = residence(reader, row).map(Scope::At);
+        let scope = here.as_ref().unwrap_or(scope);
         draft.physical(scope, port_flow(table::DELIVER, router, port, actions));
     }
 }

@@ -57,7 +57,7 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
     let switch = pick(network.switches.keys().copied(), a);
     let router = pick(network.routers.keys().copied(), b);
     let port = pick(network.ports.keys().copied(), c);
-    match (what % 43, switch, router, port) {
+    match (what % 47, switch, router, port) {
         (0, ..) => network.node(usize::from(a % 3) + 1),
         (1, ..) if c % 3 == 0 => drop(network.nodes.remove(&node_name(usize::from(a % 3) + 1))),
         (2, ..) => drop(network.switch(&format!("s{}", a % 4))),
@@ -283,7 +283,8 @@ fn apply(network: &mut Network, (what, a, b, c): Step) {
                 row.enabled = (c % 4 == 0).then_some(false);
             }
         }
-        (37..=42, switch, ..) => balance(network, what % 43 - 37, switch, (a, b, c)),
+        (37..=42, switch, ..) => balance(network, what % 47 - 37, switch, (a, b, c)),
+        (43..=46, _, Some(router), _) => translate(network, what % 47 - 43, router, (a, b, c)),
         _ => {}
     }
 }
@@ -548,6 +549,52 @@ fn check(
         .retain(|node, _| network.nodes.contains_key(node));
     let (fresh, _) = network.compile_with(options);
     check_equal(&compiler, &fresh, &switches, &network)
+}
+
+/// Routers on one node, translations and MACs that are told, of few values.
+fn translate(network: &mut Network, what: u8, router: Uuid, (a, b, c): (u8, u8, u8)) {
+    match what {
+        0 => {
+            let row = network.routers.get_mut(&router).expect("picked");
+            match a % 4 {
+                0 => drop(row.options.remove("chassis")),
+                node => drop(row.options.insert("chassis".to_owned(), format!("n{node}"))),
+            }
+        }
+        1 => {
+            let kind = ["snat", "dnat", "dnat_and_snat"][usize::from(a % 3)];
+            let (external, logical) = match b % 4 {
+                0 => (format!("fd00:{}::{}", c % 3, c % 5), "fd00:1::3".to_owned()),
+                1 => (
+                    format!("10.{}.0.{}", c % 3, c % 5),
+                    "10.1.0.0/24".to_owned(),
+                ),
+                _ => (
+                    format!("10.{}.0.{}", c % 3, c % 5),
+                    format!("10.1.0.{}", a % 5),
+                ),
+            };
+            network.nat(router, kind, &external, &logical);
+        }
+        2 => {
+            if let Some(nat) = pick(network.nats.keys().copied(), a) {
+                network.nats.remove(&nat);
+                for row in network.routers.values_mut() {
+                    row.nat.retain(|listed| *listed != nat);
+                }
+            }
+        }
+        _ => {
+            let (port, ip) = (
+                format!("lrp-s{}", a % 4),
+                format!("10.{}.0.{}", b % 3, b % 9),
+            );
+            let binding = network.mac_binding(&port, &ip, &mac(c));
+            if c % 3 == 0 {
+                network.mac_bindings.remove(&binding);
+            }
+        }
+    }
 }
 
 fn step() -> impl Strategy<Value = (Step, bool, u8)> {

@@ -6,6 +6,7 @@ mod derived;
 mod golden;
 mod incremental;
 mod localnet;
+mod nat;
 mod network;
 mod plain;
 mod scale;

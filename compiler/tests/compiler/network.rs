@@ -13,7 +13,7 @@ use weft_compiler::{
 use weft_schema::RowId;
 use weft_schema::nb::{
     Change, LoadBalancer, LoadBalancerGroup, LogicalRouter, LogicalRouterPort,
-    LogicalRouterStaticRoute, LogicalSwitch, LogicalSwitchPort,
+    LogicalRouterStaticRoute, LogicalSwitch, LogicalSwitchPort, Nat, StaticMacBinding,
 };
 
 /// Everything a compiler can be told, as it is now.
@@ -26,6 +26,8 @@ pub struct Network {
     pub routes: BTreeMap<Uuid, LogicalRouterStaticRoute>,
     pub balancers: BTreeMap<Uuid, LoadBalancer>,
     pub balancer_groups: BTreeMap<Uuid, LoadBalancerGroup>,
+    pub nats: BTreeMap<Uuid, Nat>,
+    pub mac_bindings: BTreeMap<Uuid, StaticMacBinding>,
     pub nodes: BTreeMap<NodeName, Node>,
     pub bindings: BTreeMap<Arc<str>, Binding>,
     /// Localnet ports that are connected on a node.
@@ -264,6 +266,38 @@ impl Network {
         row.options.insert("weft-node".to_owned(), node);
     }
 
+    /// A translation of a router.
+    pub fn nat(&mut self, router: Uuid, kind: &str, external: &str, logical: &str) -> Uuid {
+        let uuid = RowId::<Nat>::derived(&format!("{router} {kind} {external} {logical}")).uuid();
+        let row = Nat {
+            uuid,
+            kind: kind.to_owned(),
+            external_ip: external.to_owned(),
+            logical_ip: logical.to_owned(),
+            ..Nat::default()
+        };
+        self.nats.insert(uuid, row);
+        let nats = &mut self.routers.get_mut(&router).expect("a router").nat;
+        if !nats.contains(&uuid) {
+            nats.push(uuid);
+        }
+        uuid
+    }
+
+    /// A next hop's MAC.
+    pub fn mac_binding(&mut self, port: &str, ip: &str, mac: &str) -> Uuid {
+        let uuid = RowId::<StaticMacBinding>::derived(&format!("{port} {ip}")).uuid();
+        let row = StaticMacBinding {
+            uuid,
+            logical_port: port.to_owned(),
+            ip: ip.to_owned(),
+            mac: mac.to_owned(),
+            ..StaticMacBinding::default()
+        };
+        self.mac_bindings.insert(uuid, row);
+        uuid
+    }
+
     /// A load balancer on no switch yet.
     pub fn balancer(&mut self, name: &str, protocol: &str, vips: &[(&str, &str)]) -> Uuid {
         let uuid = RowId::<LoadBalancer>::derived(name).uuid();
@@ -333,6 +367,14 @@ impl Network {
             &before.balancer_groups,
             &self.balancer_groups,
             |uuid, row| Input::Nb(Change::LoadBalancerGroup(uuid, row.map(Arc::new))),
+        ));
+        all.extend(differing(&before.nats, &self.nats, |uuid, row| {
+            Input::Nb(Change::Nat(uuid, row.map(Arc::new)))
+        }));
+        all.extend(differing(
+            &before.mac_bindings,
+            &self.mac_bindings,
+            |uuid, row| Input::Nb(Change::StaticMacBinding(uuid, row.map(Arc::new))),
         ));
         all.extend(differing(&before.routes, &self.routes, |uuid, row| {
             Input::Nb(Change::LogicalRouterStaticRoute(uuid, row.map(Arc::new)))

@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{ParseError, Parser, Problem, Side};
-use crate::action::{Action, Backend, HashField, Pipeline, Replacement};
+use crate::action::{Action, Backend, HashField, NatSide, Pipeline, Replacement};
 use crate::lexer::{Literal, Sign, Token};
 use crate::symbol::{Access, Format, Part, PortSymbol, Symbol};
 use crate::types::TypeError;
@@ -113,6 +113,8 @@ impl Parser<'_> {
                 self.advance();
                 self.load_balancing()?
             }
+            "ct_snat" => self.translation(NatSide::Source)?,
+            "ct_dnat" => self.translation(NatSide::Destination)?,
             "forward" => {
                 self.advance();
                 self.expect(Sign::ParenOpen, "(")?;
@@ -169,6 +171,30 @@ impl Parser<'_> {
         })
     }
 
+    /// `ct_snat` or `ct_dnat`, and the address that follows it in parentheses, if one does.
+    fn translation(&mut self, side: NatSide) -> Result<Action, ParseError> {
+        self.advance();
+        if !self.accept(Sign::ParenOpen) {
+            return Ok(Action::CtNat {
+                side,
+                address: None,
+            });
+        }
+        let wanted = "an address";
+        let Backend {
+            address,
+            port: None,
+        } = self.address(wanted)?
+        else {
+            return Err(self.unexpected(wanted));
+        };
+        self.expect(Sign::ParenClose, ")")?;
+        Ok(Action::CtNat {
+            side,
+            address: Some(address),
+        })
+    }
+
     /// What follows `ct_lb_mark`: nothing, or `(backends=…; hash_fields="…")`.
     fn load_balancing(&mut self) -> Result<Action, ParseError> {
         if !self.accept(Sign::ParenOpen) {
@@ -213,6 +239,10 @@ impl Parser<'_> {
     }
 
     fn backend(&mut self) -> Result<Backend, ParseError> {
+        self.address("an address, with or without port")
+    }
+
+    fn address(&mut self, wanted: &'static str) -> Result<Backend, ParseError> {
         let backend = match *self.peek() {
             Token::Endpoint(endpoint) => Some(Backend {
                 address: endpoint.ip(),
@@ -237,7 +267,7 @@ impl Parser<'_> {
             }
             _ => None,
         };
-        let backend = backend.ok_or_else(|| self.unexpected("an address, with or without port"))?;
+        let backend = backend.ok_or_else(|| self.unexpected(wanted))?;
         self.advance();
         Ok(backend)
     }

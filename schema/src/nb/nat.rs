@@ -1,6 +1,6 @@
 //! `NAT`: one address translation of a router.
 //!
-//! Must not: be read by the compiler yet; typed so that the schema is whole.
+//! Must not: know which routers can translate.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! `Static_MAC_Binding`: a next hop's MAC address, told instead of learned.
 //!
-//! Must not: be read by the compiler yet; typed so that the schema is whole.
+//! Must not: know which router ports there are.
 
 use crate::table::table;
 
