@@ -16,6 +16,7 @@
 //! A cell lives as long as another one read it, or as long as somebody demands it. Invariant: only demanded cells emit.
 //! Must not: know what a key means; that is `topology` and `unit`.
 
+mod index;
 mod key;
 mod members;
 mod reader;
@@ -33,6 +34,7 @@ use crate::lowering::CONJUNCTIONS_MAX;
 use crate::topology::{self, KeyTable, LocationChange, Locations};
 use crate::unit::{PlacedUnit, Unit};
 
+use index::Index;
 use readers::Readers;
 
 pub(crate) use key::{Emission, Key, LEVELS, Member};
@@ -50,7 +52,7 @@ pub(crate) struct Engine {
     free: Vec<CellId>,
     /// Slots given up in this run: not reused before its end, because queues may still name them.
     given_up: Vec<CellId>,
-    index: FxHashMap<Key, CellId>,
+    index: Index,
     queues: [Vec<CellId>; LEVELS],
     /// Of relations that were touched: who was a member before.
     pending: FxHashMap<CellId, Members<bool>>,
@@ -98,7 +100,7 @@ impl Engine {
             cells: Vec::new(),
             free: Vec::new(),
             given_up: Vec::new(),
-            index: FxHashMap::default(),
+            index: Index::default(),
             queues: std::array::from_fn(|_| Vec::new()),
             pending: FxHashMap::default(),
             datapath_keys: KeyTable::new(crate::pipeline::DatapathKey::COUNT),
@@ -152,9 +154,8 @@ impl Engine {
 
     /// The value of a cell, if there is one.
     pub(crate) fn peek(&self, key: &Key) -> &Value {
-        self.index
-            .get(key)
-            .map_or(&Value::Absent, |id| &self.cell(*id).value)
+        let id = self.index.find(&self.cells, key);
+        id.map_or(&Value::Absent, |id| &self.cell(id).value)
     }
 
     /// Every unit, with what was compiled for it.
@@ -437,15 +438,16 @@ impl Engine {
 
     /// The cell of a key; made, and queued if it is a derived one, when there is none.
     fn intern(&mut self, key: Key) -> CellId {
-        if let Some(id) = self.index.get(&key) {
-            return *id;
+        if let Some(id) = self.index.find(&self.cells, &key) {
+            return id;
         }
+        let is_derived = key.is_derived();
         let cell = Cell {
             value: match key.is_relation() {
                 true => Value::Set(Members::EMPTY),
                 false => Value::Absent,
             },
-            key: Some(key.clone()),
+            key: Some(key),
             reads: Vec::new(),
             readers: Readers::EMPTY,
             emitted: Vec::new(),
@@ -453,7 +455,6 @@ impl Engine {
             demand: 0,
             is_queued: false,
         };
-        let is_derived = key.is_derived();
         let id = match self.free.pop() {
             Some(id) => {
                 self.cells[id as usize] = cell;
@@ -464,7 +465,7 @@ impl Engine {
                 CellId::try_from(self.cells.len() - 1).expect("fewer than 2^32 cells fit in memory")
             }
         };
-        self.index.insert(key, id);
+        self.index.insert(&self.cells, id);
         if is_derived {
             self.queue(id);
         }
@@ -501,7 +502,7 @@ impl Engine {
         let value = std::mem::take(&mut cell.value);
         let reads = std::mem::take(&mut cell.reads);
         let emitted = std::mem::take(&mut cell.emitted);
-        self.index.remove(&key);
+        self.index.remove(&key, id);
         self.given_up.push(id);
         self.note_replaced(&key, &value, &Value::Absent);
         self.replace_diagnostics(id, Vec::new());
