@@ -70,7 +70,10 @@ pub struct Stamp {
 pub struct Northbound {
     known: BTreeMap<(Arc<str>, Uuid), Arc<Row>>,
     bad: BTreeMap<Uuid, String>,
+    /// The very rows that the compiler has; what they say of `up` may be out of date.
     ports: BTreeMap<Uuid, Arc<LogicalSwitchPort>>,
+    /// Of each port: `up` as the database has it.
+    stored_up: BTreeMap<Uuid, Option<bool>>,
     port_names: BTreeMap<Arc<str>, Uuid>,
     router_ports: BTreeMap<Uuid, Arc<LogicalRouterPort>>,
     router_port_names: BTreeMap<String, Uuid>,
@@ -175,7 +178,7 @@ impl Northbound {
     /// `Logical_Switch_Port.up` of a port as the database has it.
     #[must_use]
     pub fn is_up(&self, port: &str) -> Option<bool> {
-        self.ports.get(self.port_names.get(port)?)?.up
+        *self.stored_up.get(self.port_names.get(port)?)?
     }
 
     /// The transaction that brings `up`, `sb_cfg` and `hv_cfg` to what they should be; empty if they are.
@@ -184,11 +187,12 @@ impl Northbound {
         let mut operations = Vec::new();
         for uuid in &self.up_pending {
             if let (Some(port), Some(up)) = (self.ports.get(uuid), self.up.get(uuid)) {
-                let wanted = LogicalSwitchPort {
-                    up: Some(*up),
+                let with = |up| LogicalSwitchPort {
+                    up,
                     ..LogicalSwitchPort::clone(port)
                 };
-                operations.extend(wanted.update_from(port));
+                let stored = with(self.stored_up.get(uuid).copied().flatten());
+                operations.extend(with(Some(*up)).update_from(&stored));
             }
         }
         if let Some(global) = &self.global {
@@ -270,6 +274,7 @@ impl Northbound {
         update: &mut Update,
     ) -> Relevance {
         let old = self.ports.remove(&uuid);
+        self.stored_up.remove(&uuid);
         if let Some(peer) = old
             .as_ref()
             .and_then(|old| old.options.get(keys::ROUTER_PORT))
@@ -297,10 +302,12 @@ impl Northbound {
             }
         }
         if let Some(row) = row {
-            if old
+            self.stored_up.insert(uuid, row.up);
+            let same = old
                 .as_ref()
-                .is_some_and(|old| without_up(old) == without_up(row))
-            {
+                .filter(|old| without_up(old) == without_up(row));
+            self.ports.insert(uuid, same.unwrap_or(row).clone());
+            if same.is_some() {
                 relevance = Relevance::WrittenByUs;
             } else {
                 let name: Arc<str> = row.name.as_str().into();
@@ -309,7 +316,6 @@ impl Northbound {
                 update.nested.push((name.clone(), parent(row)));
                 update.answers.insert(name);
             }
-            self.ports.insert(uuid, row.clone());
             if row.kind == ROUTER {
                 // As OVN has it: this side needs no node.
                 self.up.insert(uuid, true);
