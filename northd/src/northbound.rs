@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 use weft_ovsdb::{Event, MonitorTable, Operation};
-use weft_schema::nb::{LoadBalancerGroup, LogicalRouter, LogicalRouterPort, LogicalSwitch};
-use weft_schema::{ColumnError, RowId, keys, service};
+use weft_schema::nb::{
+    LoadBalancerGroup, LogicalRouter, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort,
+};
+use weft_schema::{ColumnError, RowId, Table as _, keys, service};
 
 use crate::index::{NbRow, Record, host_record_of};
 
@@ -45,8 +47,15 @@ pub(crate) struct Plan {
 impl Northbound {
     /// The tables to watch.
     pub(crate) fn monitored() -> Vec<MonitorTable> {
-        let tables = NbRow::TABLES.iter().copied();
-        tables.map(MonitorTable::new).collect()
+        let watched = |table| {
+            let request = MonitorTable::new(table);
+            match table {
+                // Whether a node has a port, `up`, is not northd's business, and would be told for each of them.
+                LogicalSwitchPort::NAME => request.columns(PORT_COLUMNS.iter().copied()),
+                _ => request,
+            }
+        };
+        NbRow::TABLES.iter().copied().map(watched).collect()
     }
 
     /// Takes note of what the database tells. Rows that cannot be read are returned; they count as
@@ -75,7 +84,13 @@ impl Northbound {
         for change in changes {
             self.suspects.insert(change.uuid);
             match NbRow::read(&change) {
-                Ok(row) => self.put(change.uuid, row),
+                Ok(row) => {
+                    // Most rows are as they should be: those are kept once.
+                    let shared = desired
+                        .get(&change.uuid)
+                        .filter(|wanted| row.as_ref() == Some(wanted));
+                    self.put(change.uuid, shared.cloned().or(row));
+                }
                 Err(error) => {
                     self.put(change.uuid, None);
                     errors.push(error);
@@ -313,6 +328,16 @@ fn is_owned(row: &NbRow) -> bool {
             .is_some_and(|owner| owner == keys::OWNER_NORTHD),
     }
 }
+
+/// What northd writes of a `Logical_Switch_Port`.
+const PORT_COLUMNS: &[&str] = &[
+    "name",
+    "type",
+    "options",
+    "addresses",
+    "port_security",
+    "external_ids",
+];
 
 /// Keys of `external_ids` and `options` that northd writes.
 const OWN_KEYS: &[&str] = &[
