@@ -67,15 +67,29 @@ pub(crate) async fn run(arguments: Trace) -> Result<()> {
         0 => text.push_str("dropped\n"),
         _ => {
             for delivery in &outcome.deliveries {
+                let (port, node) = (&delivery.port, &delivery.node);
                 let ttl = delivery.packet.get(Symbol::IpTtl);
-                text.push_str(&format!(
-                    "delivered to {} on {} with TTL {ttl}\n",
-                    delivery.port, delivery.node
-                ));
+                text.push_str(&match icmp_error(&delivery.packet) {
+                    Some((kind, code)) => {
+                        format!("dropped; ICMP error type {kind} code {code} to {port} on {node}\n")
+                    }
+                    None => format!("delivered to {port} on {node} with TTL {ttl}\n"),
+                });
             }
         }
     }
     Ok(terminal::write_stdout(&text)?)
+}
+
+/// Type and code, if the packet is an ICMP error (RFC 792, RFC 4443 §2.1). No probe is one.
+fn icmp_error(packet: &Packet) -> Option<(u128, u128)> {
+    const ERRORS_V4: [u128; 5] = [3, 4, 5, 11, 12];
+    let (v4, v6) = (packet.get(Symbol::Icmp4Type), packet.get(Symbol::Icmp6Type));
+    match (packet.get(Symbol::EthType), packet.get(Symbol::IpProto)) {
+        (0x0800, 1) if ERRORS_V4.contains(&v4) => Some((v4, packet.get(Symbol::Icmp4Code))),
+        (0x86dd, 58) if v6 < 128 => Some((v6, packet.get(Symbol::Icmp6Code))),
+        _ => None,
+    }
 }
 
 impl Compiled {

@@ -125,7 +125,7 @@ fn a_trace_tells_where_a_packet_comes_out_and_where_it_is_dropped() {
     for (to, last) in [
         ("a2", "delivered to a2 on n1 with TTL 64"),
         ("b1", "delivered to b1 on n2 with TTL 63"),
-        ("10.0.9.9", "dropped"),
+        ("10.0.9.9", "dropped; ICMP error type 3 code 0 to a1 on n1"),
     ] {
         let text = database.weft(&["trace", "a1", to, "--probe", "udp:53"]);
         assert_eq!(text.lines().last(), Some(last), "{text}");

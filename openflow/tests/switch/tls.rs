@@ -94,7 +94,14 @@ async fn a_switch_that_listens_with_tls_is_commanded_and_has_to_be_the_one_that_
         let error = Connection::connect(&remote, Some(&other), TIMEOUT).await;
         let error = error.expect_err("it is n1").to_string();
         assert!(error.contains("for n1, not for n2"), "{error}");
-        switch.audit(&["SSL_accept", "|rconn|", "|stream_ssl|", "|vconn|"]);
+        // That the other left is seen while reading or while writing.
+        switch.audit(&[
+            "SSL_accept",
+            "|rconn|",
+            "|stream_ssl|",
+            "|vconn|",
+            "|vconn_stream|",
+        ]);
     }
 }
 
