@@ -45,7 +45,8 @@ fn told(frame: &[u8]) -> Option<Told> {
 /// Sends a datagram, and waits for what is said about it.
 async fn ask(from: &Pod, to: IpAddr, ttl: u8, wait: Duration) -> anyhow::Result<Option<Told>> {
     let (tap, token) = (from.tap()?, token());
-    let through = gateway_mac(from).await?;
+    let through = gateway_mac(from).await;
+    let through = through.with_context(|| format!("before asking {to} with TTL {ttl}"))?;
     let packet = udp(address(from, Family::of(to))?, to, ttl, 9, &token);
     let frame = ethernet(from.attached().mac, through, kind_of(to), &packet);
     tap.send(&frame).await?;
