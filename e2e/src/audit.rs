@@ -468,6 +468,10 @@ const EXPECTED: &[&str] = &[
     "|ofproto_dpif_xlate|WARN|Invalid Geneve tunnel metadata",
     // A patch port that goes: Open vSwitch asks the kernel about it, whose names are shorter.
     "|dpif|WARN|system@ovs-system: failed to query port patch-",
+    // A flow that the kernel's datapath had a moment ago, of those that cases have it forget. They are a cache.
+    "failed to flow_get (No such file or directory)",
+    "failed to flow_del (No such file or directory)",
+    "Failed to acquire udpif_key corresponding to unexpected flow (No such file or directory)",
     // How long Open vSwitch was kept from running, by whichever thread: about the machine, which may do much else.
     "|timeval|WARN|",
     "|timeval(",

@@ -8,11 +8,21 @@
 //! A case that is not done in its time is killed with everything it started. What a failed case prints (flows, rows,
 //! logs) is shown.
 
-use std::{env, ffi::OsString, process::ExitCode, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
 use tokio::runtime::Runtime;
-use weft_e2e::{patience::scaled, sandbox};
+use weft_e2e::{node::Datapath, patience::scaled, sandbox};
 
 mod cases;
 
@@ -48,13 +58,18 @@ fn main() -> ExitCode {
 }
 
 fn run_in_sandbox(case: &cases::Case) -> Result<(), Failed> {
+    static TURNS: AtomicUsize = AtomicUsize::new(0);
+    let turn = TURNS.fetch_add(1, Ordering::Relaxed);
     let mut time = CASE_TIME;
     if case.name.starts_with("random_changes") {
         time += cases::more_time();
     }
     let captured = Runtime::new()?.block_on(sandbox::run_captured(
         Vec::new(),
-        vec![(OsString::from(CASE), OsString::from(case.name))],
+        vec![
+            (OsString::from(CASE), OsString::from(case.name)),
+            (OsString::from(TURN), OsString::from(turn.to_string())),
+        ],
         scaled(time),
     ))?;
     if captured.status.success() {
@@ -85,6 +100,9 @@ fn run_inside() -> ExitCode {
     let Some(case) = cases::ALL.iter().find(|case| case.name == name) else {
         return fail(&format!("no case is called {name:?}"));
     };
+    if let Err(error) = keep_order() {
+        return fail(&format!("{error:#}"));
+    }
     let outcome = Runtime::new()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on((case.run)()));
@@ -92,6 +110,22 @@ fn run_inside() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{error:#}")),
     }
+}
+
+/// The kernel's datapath asks Open vSwitch about a packet from the processor that it came by, and there is a thread for each: two packets may
+/// change places. A case and all that it starts stay on one processor, so that what comes after a packet says that it is through.
+fn keep_order() -> nix::Result<()> {
+    if Datapath::of_this_machine() == Datapath::Userspace {
+        return Ok(());
+    }
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this)?;
+    let is_allowed = |processor: &usize| allowed.is_set(*processor).unwrap_or(false);
+    let processors: Vec<usize> = (0..CpuSet::count()).filter(is_allowed).collect();
+    let turn = env::var(TURN).ok().and_then(|turn| turn.parse().ok());
+    let mut one = CpuSet::new();
+    one.set(processors[turn.unwrap_or(0) % processors.len()])?;
+    sched_setaffinity(this, &one)
 }
 
 fn fail(message: &str) -> ExitCode {
@@ -104,5 +138,7 @@ fn fail(message: &str) -> ExitCode {
 const ONLY: &str = "WEFT_CASES";
 /// Names the case to the worker.
 const CASE: &str = "WEFT_CASE";
+/// How many cases were started before it.
+const TURN: &str = "WEFT_TURN";
 /// A case that takes longer hangs.
 const CASE_TIME: Duration = Duration::from_secs(90);

@@ -101,26 +101,28 @@ impl Task {
                         tracing::info!(%remote, "switch connected");
                     }
                     let reason = self.converse(connection).await;
-                    // One that took part was missed; what never did is told as what cannot be reached.
-                    if self.link == Link::Up || self.trouble.is_news(&reason, Instant::now()) {
+                    // One that took part is missed; what never did is told as what cannot be reached.
+                    if self.link == Link::Up {
                         tracing::warn!(%remote, reason, "switch disconnected; dialling again");
                     } else {
-                        tracing::debug!(%remote, reason, "switch disconnected; dialling again");
+                        self.complain(&reason);
                     }
                     self.handle(Event::Disconnected, &mut queue).await;
                 }
-                Err(error) => {
-                    let error = error.to_string();
-                    if self.trouble.is_news(&error, Instant::now()) {
-                        tracing::warn!(%remote, %error, "switch is not reachable; trying again");
-                    } else {
-                        tracing::debug!(%remote, %error, "switch is not reachable; trying again");
-                    }
-                }
+                Err(error) => self.complain(&error.to_string()),
             }
             self.link = Link::Down;
             self.reporter.report(Report::Link(Link::Down)).await;
             self.pause().await;
+        }
+    }
+
+    fn complain(&mut self, error: &str) {
+        let remote = self.remote();
+        if self.trouble.is_news(error, Instant::now()) {
+            tracing::warn!(%remote, %error, "switch is not reachable; trying again");
+        } else {
+            tracing::debug!(%remote, %error, "switch is not reachable; trying again");
         }
     }
 
