@@ -113,7 +113,6 @@ pub(super) fn parse(reader: &mut Reader<'_>, nat: Uuid) -> Value {
         let claims = Key::NatClaims(router, side, claimed);
         reader.emit(Emission::Member(claims, Member::Claim(0, nat)));
     }
-    reader.emit(Emission::ZoneNumber(router));
     Value::Nat(Arc::new(read))
 }
 

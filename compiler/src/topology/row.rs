@@ -190,6 +190,8 @@ fn emissions(row: &Value) -> Vec<Emission> {
             let mut all = vec![Emission::DatapathNumber(row.uuid)];
             if nat::chassis(row).is_some() {
                 all.push(Emission::Demand(Key::ResidentNode(row.uuid)));
+                // Once for the router, not for each row: who takes a number back does not count who has asked for it.
+                all.extend((!row.nat.is_empty()).then_some(Emission::ZoneNumber(row.uuid)));
             }
             all.extend(unserved(
                 "Logical_Router_Policy",

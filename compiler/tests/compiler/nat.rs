@@ -219,6 +219,24 @@ fn the_routers_flows_are_on_its_node_alone() {
 }
 
 #[test]
+fn a_row_that_goes_leaves_the_others_of_its_router() {
+    let all = gateway();
+    let mut rest = all.clone();
+    let (gone, _) = rest.nats.pop_first().expect("one");
+    let row = rest.routers.values_mut().next().expect("one");
+    row.nat.retain(|listed| *listed != gone);
+    let mut compiler = all.compile();
+    for input in rest.changes_since(&all) {
+        compiler.apply(input);
+    }
+    compiler.compile();
+    let node = node_name(1);
+    assert_eq!(dump(&compiler, &node), dump(&rest.compile(), &node));
+    assert_eq!(compiler.diagnostics().count(), 0);
+    assert!(dump(&compiler, &node).contains("ct("));
+}
+
+#[test]
 fn a_row_that_cannot_be_done_is_left_out_with_a_message_and_the_others_go_on() {
     let good = gateway();
     let router = *good.routers.keys().next().expect("one");
