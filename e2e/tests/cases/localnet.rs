@@ -67,21 +67,21 @@ const ROUTER: Mac = Mac([0x0a, 0, 0, 0, 0x01, 0x01]);
 const ROUTER_TEXT: &str = "0a:00:00:00:01:01";
 
 /// The segment, a bridge to it on n1 and n2, and the host.
-struct Segment {
+pub(super) struct Segment {
     /// n1 and n2, which have the network.
     nodes: Vec<Arc<Node>>,
     host: Arc<Node>,
 }
 
 /// One of the host's interfaces.
-struct Host {
-    tap: Tap,
-    mac: Mac,
-    address: Ipv4Addr,
+pub(super) struct Host {
+    pub(super) tap: Tap,
+    pub(super) mac: Mac,
+    pub(super) address: Ipv4Addr,
 }
 
 impl Segment {
-    async fn build(lab: &Lab) -> anyhow::Result<Segment> {
+    pub(super) async fn build(lab: &Lab) -> anyhow::Result<Segment> {
         lab.fabric.add_segment("seg", &["n1", "n2", "n3"]).await?;
         let node = |name| lab.fabric.node(name).cloned().context("no such node");
         let segment = Segment {
@@ -122,7 +122,7 @@ impl Segment {
         Ok(segment)
     }
 
-    async fn host(&self, name: &'static str) -> anyhow::Result<Host> {
+    pub(super) async fn host(&self, name: &'static str) -> anyhow::Result<Host> {
         let text = self
             .host
             .vsctl(&["get", "Interface", name, "mac_in_use"])
@@ -200,7 +200,11 @@ impl Host {
     }
 
     /// Asks for an address; if `expected` is to answer, waits for that.
-    async fn ask(&self, target: Ipv4Addr, expected: Option<Mac>) -> anyhow::Result<usize> {
+    pub(super) async fn ask(
+        &self,
+        target: Ipv4Addr,
+        expected: Option<Mac>,
+    ) -> anyhow::Result<usize> {
         let question = arp(1, self.mac, self.address, Mac([0; 6]), target);
         self.tap
             .send(&ethernet(self.mac, BROADCAST, ARP, &question))
@@ -417,7 +421,7 @@ async fn patches_become(node: &Node, expected: &str) -> anyhow::Result<()> {
     outcome.with_context(|| format!("{}: patch ports {seen:?}, not {expected:?}", node.name()))?
 }
 
-async fn nothing_is_connected(segment: &Segment) -> anyhow::Result<()> {
+pub(super) async fn nothing_is_connected(segment: &Segment) -> anyhow::Result<()> {
     for node in &segment.nodes {
         patches_become(node, "").await?;
     }

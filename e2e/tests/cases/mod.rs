@@ -17,6 +17,7 @@ mod l3;
 mod lab;
 mod localnet;
 mod model;
+mod nat;
 mod overlay;
 mod packet;
 mod probing;
@@ -126,6 +127,7 @@ cases! {
     model::a_port_that_is_not_enabled_neither_sends_nor_receives,
     model::frames_to_macs_that_no_port_has_reach_the_ports_that_take_them,
     localnet::a_physical_network_joins_the_nodes_that_have_it_in_its_vlan_and_without_one on both,
+    nat::pods_get_out_by_one_node_and_a_floating_address_leads_in on both,
     localnet::localnet_ports_follow_mappings_and_rows_and_bad_mappings_are_told_once,
     model::static_routes_lead_by_prefix_source_and_hash_through_joined_routers,
     tls::a_nodes_certificate_opens_no_other_nodes_ovsdb_and_openflow,

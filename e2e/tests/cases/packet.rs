@@ -131,7 +131,18 @@ pub fn fragments(packet: &[u8], first: usize) -> [Vec<u8>; 2] {
 
 /// An IP packet with an echo request in it.
 pub fn echo_request(source: IpAddr, destination: IpAddr, ttl: u8, payload: &[u8]) -> Vec<u8> {
-    let body = [&[0, 7, 0, 1][..], payload].concat();
+    echo_request_as(7, source, destination, ttl, payload)
+}
+
+/// One with an identifier, by which connection tracking tells those of the same two addresses apart.
+pub fn echo_request_as(
+    identifier: u16,
+    source: IpAddr,
+    destination: IpAddr,
+    ttl: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let body = [&identifier.to_be_bytes()[..], &[0, 1], payload].concat();
     match source {
         IpAddr::V4(_) => {
             let mut message = [&[8, 0, 0, 0][..], &body].concat();
