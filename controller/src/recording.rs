@@ -127,6 +127,8 @@ pub(crate) fn began(configuration: &Configuration) -> Value {
     json!({"began": {
         "encap_ip": configuration.encap_ip,
         "listener": listener.map(|listener| json!([listener.target, listener.port])),
+        // A stage that comes to the pipeline later makes no session of today's answer otherwise.
+        "prefix_tables": configuration.prefix_tables,
     }})
 }
 

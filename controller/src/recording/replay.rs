@@ -113,7 +113,9 @@ impl Player {
                         port: number(&listener[1])?,
                     }),
                 };
-                let configuration = Configuration::new(encap_ip, listener);
+                let mut configuration = Configuration::new(encap_ip, listener);
+                let tables = list(&began["prefix_tables"])?.iter().map(number);
+                configuration.prefix_tables = tables.collect::<Result<_, _>>()?;
                 Ok(Player::Ovsdb(Box::new(Chassis::new(configuration))))
             }
             _ => Err(format!("{side} is no side")),
