@@ -105,6 +105,8 @@ pub struct Chassis {
     localnets: Option<Arc<Localnets>>,
     synchronized: bool,
     transaction: Transaction,
+    /// The last transaction made what the one before it had made.
+    is_overtaken: bool,
     facts: Option<Arc<Facts>>,
     complaints: BTreeSet<String>,
     failure: Option<String>,
@@ -176,6 +178,7 @@ impl Chassis {
             localnets: None,
             synchronized: false,
             transaction: Transaction::None,
+            is_overtaken: false,
             facts: None,
             complaints: BTreeSet::new(),
             failure: None,
@@ -255,7 +258,18 @@ impl Chassis {
                 }
             }
             Event::Localnets(localnets) => self.localnets = Some(localnets),
+            // Others' changes may come before those of the transaction before, and so what it made was planned again. Once is no fault.
+            Event::TransactionEnded(Err(error))
+                if error.contains(ALREADY_THERE) && !self.is_overtaken =>
+            {
+                self.is_overtaken = true;
+                self.transaction = Transaction::Pause {
+                    until: now + ECHO_WAIT,
+                    or_change: false,
+                };
+            }
             Event::TransactionEnded(Ok(())) => {
+                self.is_overtaken = false;
                 let seen = matches!(self.transaction, Transaction::InFlight { changed: true });
                 self.failure = None;
                 self.transaction = if seen {
@@ -504,6 +518,8 @@ fn ofport(number: i64) -> Option<Ofport> {
 
 /// After a transaction, the monitor tells what it did; this long is waited for that before planning again.
 const ECHO_WAIT: Duration = Duration::from_secs(1);
+/// What a database says of a row that is inserted again.
+const ALREADY_THERE: &str = "duplicate uuid";
 /// After a refused transaction.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
 const DEFAULT_MTU: u16 = 1500;
